@@ -1,0 +1,107 @@
+// HTTP as the registry sees it: our own small types. Handlers get a Request, answer a Response, and never write.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/task.h"
+#include "oci/range.h"
+#include "registry/buffer.h"
+#include "storage/blobs/blob_store.h"
+
+namespace berth::api {
+
+enum class Method : std::uint8_t { get, head, post, put, patch, delete_, options, other };
+std::string_view to_string(Method method);
+
+/// Names compare without case; order is kept; a name may repeat.
+class Headers {
+ public:
+  void add(std::string name, std::string value) { items_.emplace_back(std::move(name), std::move(value)); }
+  void set(std::string_view name, std::string value);  ///< replaces all of that name
+  /// The first value, or empty.
+  std::string_view get(std::string_view name) const;
+  bool has(std::string_view name) const;
+  std::vector<std::string_view> all(std::string_view name) const;
+  const std::vector<std::pair<std::string, std::string>>& items() const { return items_; }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> items_;
+};
+
+/// The body of a request, pulled: not calling next() is the back-pressure. One coroutine.
+class BodySource {
+ public:
+  virtual ~BodySource() = default;
+  /// The next piece; an empty Buffer at the end. The first call sends `100 Continue` if the client waits for it.
+  /// Errors: aborted (the client is gone), request_timeout (too slow), size_invalid (bad framing).
+  virtual Task<registry::Buffer> next() = 0;
+  /// From another thread: makes a next() that waits for the client answer `aborted` and closes the connection.
+  virtual std::function<void()> interrupter() = 0;
+};
+
+struct Request {
+  Method method = Method::get;
+  std::string method_text;
+  std::string target;                               ///< as sent, origin form, ASCII
+  Headers headers;
+  std::string peer_address;
+  std::string id;                                   ///< the request id; also the response's X-Request-Id
+  bool loopback_listener = false;                   ///< reachable from this machine only, and trusted for that
+  std::optional<std::uint64_t> content_length;      ///< empty with chunked or no body
+  bool has_body = false;                            ///< a body is announced, maybe of zero bytes when chunked
+  BodySource* body = nullptr;                       ///< never null
+};
+
+/// Part of an open file, sent by sendfile.
+struct FileSlice {
+  std::shared_ptr<const storage::OpenBlob> file;
+  oci::ByteRange range;
+};
+/// Part of shared memory.
+struct MemorySlice {
+  std::shared_ptr<const std::string> bytes;
+  oci::ByteRange range;
+};
+/// multipart/byteranges: text and slices in turn.
+using BodyPart = std::variant<std::string, FileSlice, MemorySlice>;
+
+struct Response {
+  unsigned status = 200;
+  Headers headers;                                  ///< without Content-Length, Date, Connection: the session adds them
+  std::vector<BodyPart> body;                       ///< the body of the GET, also for HEAD; the session leaves it out
+  bool close = false;                               ///< close the connection after it
+  std::uint64_t body_size() const;
+  // For the access log and metrics.
+  std::string log_detail;
+};
+
+inline Response text_response(unsigned status, std::string body, std::string content_type) {
+  Response response;
+  response.status = status;
+  response.headers.add("Content-Type", std::move(content_type));
+  response.body.emplace_back(std::move(body));
+  return response;
+}
+
+/// What the server calls for each request. Never throws; every error is already a response. Thread-safe.
+class Handler {
+ public:
+  virtual ~Handler() = default;
+  /// `request` outlives the coroutine.
+  virtual asio::awaitable<Response> handle(Request& request) = 0;
+  /// Called once the response was sent or the connection died: writes the access log line.
+  virtual void finished(const Request& request, const Response& response, std::uint64_t bytes_sent, bool complete,
+                        std::chrono::steady_clock::duration elapsed) = 0;
+
+};
+
+}  // namespace berth::api

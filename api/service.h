@@ -1,0 +1,42 @@
+// Builds the api: routes, pipeline, handlers, over a registry.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/http.h"
+#include "base/env.h"
+#include "registry/registry.h"
+
+namespace berth::api {
+
+/// How far the process is in its life; written by server/, read by the health routes. Thread-safe.
+struct Lifecycle {
+  std::atomic<bool> started{false};   ///< /startupz: the store is open
+  std::atomic<bool> draining{false};  ///< /readyz turns false
+  std::atomic<std::int64_t> loop_heartbeat_ms{0};  ///< steady milliseconds of the slowest I/O thread's last tick; /livez
+};
+
+struct ServiceOptions {
+  std::size_t page_entries_max = 1000;
+  std::size_t catalog_page_default = 100;
+  std::size_t referrers_bytes_max = 3 << 20;
+  std::size_t ranges_max = 1024;
+  std::size_t manifest_bytes_max = 4 << 20;
+  std::size_t tags_per_push_max = 100;
+  std::vector<std::string> allowed_hosts;  ///< besides loopback names, on listeners that trust this machine
+};
+
+/// Everything is const after construction; `registry` may be null until `started` (health routes answer meanwhile,
+/// all else 503).
+class Service : public Handler {
+ public:
+  virtual void attach(registry::Registry& registry) = 0;
+};
+
+std::unique_ptr<Service> make_service(ServiceOptions options, const Lifecycle& lifecycle, const Clock& clock,
+                                      Entropy& entropy);
+
+}  // namespace berth::api

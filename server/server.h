@@ -1,0 +1,52 @@
+// Sockets and the life of connections. Knows HTTP/1.1's framing; knows nothing of repositories.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/http.h"
+#include "base/env.h"
+#include "base/task.h"
+#include "registry/buffer.h"
+
+namespace berth::server {
+
+struct ListenerOptions {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 5000;  ///< 0: the kernel chooses; see Server::ports()
+  bool loopback = true;       ///< trusted because only this machine reaches it
+};
+
+struct ServerOptions {
+  std::vector<ListenerOptions> listeners;
+  std::size_t io_threads = 0;  ///< 0: one per core
+  std::size_t connections_max = 16'384;
+  std::size_t connections_per_address_max = 4'096;  ///< loopback is exempt
+  std::size_t header_bytes_max = 32 << 10;
+  std::chrono::seconds header_timeout{10};
+  std::chrono::seconds idle_timeout{150};
+  std::chrono::seconds rate_window{30};        ///< a peer that moves less than rate_bytes in this time of waiting is let go
+  std::size_t rate_bytes = 30 << 10;
+  std::chrono::seconds drain_timeout{110};
+};
+
+class Server {
+ public:
+  virtual ~Server() = default;
+  /// Binds and listens; starts the I/O threads. Errors: unavailable (the address is taken), with a sentence.
+  virtual Result<void> start() = 0;
+  /// The ports in use, in the order of the listeners.
+  virtual std::vector<std::uint16_t> ports() const = 0;
+  /// Stops accepting, lets running requests finish for drain_timeout (idle connections close at once), then cuts what
+  /// is left and joins the threads. Blocks. Idempotent.
+  virtual void stop() = 0;
+  virtual std::size_t connections() const = 0;
+};
+
+std::unique_ptr<Server> make_server(ServerOptions options, api::Handler& handler, registry::BufferPool& buffers,
+                                    Pool& disk_pool, Entropy& entropy, std::atomic<std::int64_t>& heartbeat_ms);
+
+}  // namespace berth::server

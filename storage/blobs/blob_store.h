@@ -1,0 +1,83 @@
+// Blob bytes by name of place: what survives a crash, without an idea of repositories. The index (RocksDB) is the one
+// authority on which places are in use; a file that no record names is garbage.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "oci/digest.h"
+#include "storage/file_system.h"
+
+namespace berth::storage {
+
+/// Where a blob's bytes are on this node: `<bucket>/<algorithm>-<hex>.<upload id>`. Never used twice.
+struct Place {
+  std::string name;
+  bool operator==(const Place&) const = default;
+};
+
+/// Bytes on their way in. Owned by one upload session; one call at a time; every call blocks.
+class Staging {
+ public:
+  virtual ~Staging() = default;
+  virtual Result<void> write(Bytes bytes, std::uint64_t offset) = 0;
+  virtual Result<std::size_t> read(std::span<std::byte> out, std::uint64_t offset) = 0;
+  virtual Result<void> truncate(std::uint64_t size) = 0;
+  virtual Result<std::uint64_t> size() = 0;
+};
+
+struct StagedUpload {
+  std::string upload_id;
+  std::string sidecar;       ///< as given to create()
+  std::uint64_t size = 0;    ///< bytes that are there
+};
+
+/// Bytes open for reading; keeps its descriptor, so that unlinking does not disturb it.
+struct OpenBlob {
+  Fd fd;
+  std::uint64_t size = 0;
+};
+
+/// Thread-safe; every call blocks.
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+
+  /// A new staging file with its sidecar. Errors: storage_full, io_error.
+  virtual Result<std::unique_ptr<Staging>> create(const std::string& upload_id, const std::string& sidecar) = 0;
+  /// The staging file of a session that outlived a restart.
+  virtual Result<std::unique_ptr<Staging>> reopen(const std::string& upload_id) = 0;
+  virtual Result<void> discard(const std::string& upload_id) = 0;
+  /// The sessions that lie in `uploads/`: looked at once, at start.
+  virtual Result<std::vector<StagedUpload>> staged() = 0;
+
+  /// Steps 3b to 5 of a commit: sync the bytes, give them their final name, sync the folder (one sync serves all who
+  /// wait). The staging object is used up and its sidecar removed. On an error the staging file may or may not be
+  /// there still; nothing names it.
+  virtual Result<Place> publish(std::unique_ptr<Staging> staging, const std::string& upload_id,
+                                const oci::Digest& digest) = 0;
+  virtual Result<OpenBlob> open(const Place& place) = 0;
+  /// Removing what is gone already succeeds.
+  virtual Result<void> remove(const Place& place) = 0;
+  /// The places of the buckets that were in use recently: after a crash those hold whatever garbage there is.
+  virtual Result<std::vector<Place>> recent_places() = 0;
+
+  virtual Result<SpaceInfo> space() = 0;
+};
+
+struct LocalBlobStoreOptions {
+  std::string directory;                       ///< holds blobs/ and uploads/; made when missing
+  std::uint32_t bucket_files_max = 10'000;
+  std::uint64_t writeback_bytes = 8 << 20;     ///< early write-back every so many bytes
+};
+/// Errors: io_error.
+Result<std::unique_ptr<BlobStore>> open_local_blob_store(FileSystem& files, LocalBlobStoreOptions options);
+
+/// Keeps everything in memory (memfd for open()). For the simulation and for tests of what stands above.
+std::unique_ptr<BlobStore> make_memory_blob_store();
+
+}  // namespace berth::storage
