@@ -55,6 +55,7 @@ struct Request {
   Headers headers;
   std::string peer_address;
   std::string id;                                   ///< the request id; also the response's X-Request-Id
+  std::size_t listener = 0;                         ///< position of the listener it came through in ServerOptions
   bool loopback_listener = false;                   ///< reachable from this machine only, and trusted for that
   std::optional<std::uint64_t> content_length;      ///< empty with chunked or no body
   bool has_body = false;                            ///< a body is announced, maybe of zero bytes when chunked
