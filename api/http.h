@@ -54,12 +54,13 @@ struct Request {
   std::string target;                               ///< as sent, origin form, ASCII
   Headers headers;
   std::string peer_address;
-  std::string id;                                   ///< the request id; also the response's X-Request-Id
+  std::string id;                                   ///< made by the pipeline when empty; also the X-Request-Id
   std::size_t listener = 0;                         ///< position of the listener it came through in ServerOptions
   bool loopback_listener = false;                   ///< reachable from this machine only, and trusted for that
   std::optional<std::uint64_t> content_length;      ///< empty with chunked or no body
   bool has_body = false;                            ///< a body is announced, maybe of zero bytes when chunked
   BodySource* body = nullptr;                       ///< never null
+  std::string_view operation;                       ///< set by the pipeline: the route's name, for the access log
 };
 
 /// Part of an open file, sent by sendfile.
@@ -75,8 +76,12 @@ struct MemorySlice {
 /// multipart/byteranges: text and slices in turn.
 using BodyPart = std::variant<std::string, FileSlice, MemorySlice>;
 
+/// The status of a request whose client is gone, or whose upload a newer request took over: nothing is sent, the
+/// connection is closed. It exists for the access log only.
+inline constexpr unsigned kNoAnswer = 499;
+
 struct Response {
-  unsigned status = 200;
+  unsigned status = 200;                            ///< kNoAnswer: send nothing, close
   Headers headers;                                  ///< without Content-Length, Date, Connection: the session adds them
   std::vector<BodyPart> body;                       ///< the body of the GET, also for HEAD; the session leaves it out
   bool close = false;                               ///< close the connection after it
