@@ -22,6 +22,7 @@
 #include "oci/range.h"
 #include "registry/actor.h"
 #include "registry/buffer.h"
+#include "registry/values.h"
 #include "storage/ballast.h"
 #include "storage/blobs/blob_store.h"
 #include "storage/kv/committer.h"
@@ -47,27 +48,12 @@ struct RegistryOptions {
   std::size_t answer_cache_bytes = 32 << 20;
 };
 
-/// A manifest as it goes out. Shared with the cache; const.
-struct ManifestAnswer {
-  oci::Digest digest;
-  std::string media_type;
-  std::string bytes;
-};
-
 /// A blob as it goes out: in memory when it was small, else an open file.
 struct BlobContent {
   oci::Digest digest;
   std::uint64_t size = 0;
   std::shared_ptr<const std::string> bytes;          ///< set for an inline blob
   std::shared_ptr<const storage::OpenBlob> file;     ///< set otherwise
-};
-
-/// The state a client believes a tag to be in (RFC 9110 §13.1).
-struct Precondition {
-  bool must_not_exist = false;                    ///< If-None-Match: *
-  std::vector<std::string> must_match;            ///< If-Match: digest texts; one of them
-  bool must_exist = false;                        ///< If-Match: *
-  bool any() const { return must_not_exist || must_exist || !must_match.empty(); }
 };
 
 struct PutManifestRequest {
@@ -83,19 +69,6 @@ struct PutManifestDone {
   oci::Digest digest;
   std::optional<std::string> subject;
   bool created = false;                           ///< the manifest was not there before
-};
-
-struct TagPage {
-  std::vector<std::string> tags;
-  bool more = false;
-};
-struct RepositoryPage {
-  std::vector<std::string> names;
-  bool more = false;
-};
-struct ReferrerPage {
-  std::vector<std::string> descriptors;           ///< compact JSON objects
-  std::string next_cursor;                        ///< empty at the end
 };
 
 class Registry;

@@ -1,0 +1,23 @@
+// A tag goes; what it pointed at stays.
+#pragma once
+
+#include "oci/name.h"
+#include "registry/index.h"
+#include "registry/values.h"
+
+namespace berth::registry {
+
+struct DeleteTag {
+  struct Outcome {};
+
+  CommandContext context;
+  NamespaceId name_space = kLocalNamespace;
+  oci::RepositoryName repository;
+  oci::Tag tag;
+  Precondition precondition = {};
+
+  /// Errors: manifest_unknown, precondition_failed.
+  Result<Outcome> apply(kv::Transaction& transaction);
+};
+
+}  // namespace berth::registry
