@@ -1,0 +1,107 @@
+#include "registry/answer_cache.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+namespace berth::registry {
+
+namespace {
+
+std::size_t hash_of(std::string_view key) { return std::hash<std::string_view>{}(key); }
+
+/// What an entry costs besides its content: two list and map nodes, the control block of a shared pointer.
+constexpr std::size_t kEntryOverhead = 256;
+
+std::size_t cost(std::string_view key, const CachedAnswer& answer) {
+  std::size_t bytes = kEntryOverhead + key.size();
+  if (const auto* manifest = std::get_if<std::shared_ptr<const ManifestAnswer>>(&answer)) {
+    bytes += (*manifest)->bytes.size() + (*manifest)->media_type.size();
+  } else if (const auto* blob = std::get_if<BlobBytes>(&answer)) {
+    bytes += (*blob)->size();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+AnswerCache::AnswerCache(std::size_t bytes_max) : shard_bytes_max_(bytes_max / kShards) {}
+
+void AnswerCache::erase(Shard& shard, std::list<Entry>::iterator entry) {
+  shard.bytes -= entry->bytes;
+  shard.by_key.erase(entry->key);
+  shard.entries.erase(entry);
+}
+
+CachedAnswer AnswerCache::find(std::string_view key) {
+  Shard& shard = shard_of(hash_of(key));
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.by_key.find(key);
+  if (found == shard.by_key.end()) return {};
+  shard.entries.splice(shard.entries.begin(), shard.entries, found->second);
+  return found->second->answer;
+}
+
+void AnswerCache::insert(std::string_view key, CachedAnswer answer, std::uint64_t version) {
+  const std::size_t bytes = cost(key, answer);
+  // One answer may not push out a whole shard.
+  if (bytes > shard_bytes_max_ / 2) return;
+  const std::size_t hash = hash_of(key);
+  Shard& shard = shard_of(hash);
+  std::list<Entry> evicted;  // freed after the lock
+  const std::lock_guard lock(shard.mutex);
+  if (version < shard.invalidated[(hash / kShards) % kBuckets]) return;
+  if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) {
+    // Two readers missed at once. Both answers are of views since the last invalidation, so they say the same.
+    shard.entries.splice(shard.entries.begin(), shard.entries, found->second);
+    return;
+  }
+  while (shard.bytes + bytes > shard_bytes_max_) {
+    const auto last = std::prev(shard.entries.end());
+    shard.bytes -= last->bytes;
+    shard.by_key.erase(last->key);
+    evicted.splice(evicted.begin(), shard.entries, last);
+  }
+  shard.entries.push_front(Entry{std::string(key), std::move(answer), bytes});
+  shard.by_key.emplace(shard.entries.front().key, shard.entries.begin());
+  shard.bytes += bytes;
+}
+
+void AnswerCache::invalidate(std::span<const std::string> touched, std::uint64_t version) {
+  for (const std::string& key : touched) {
+    const std::size_t hash = hash_of(key);
+    Shard& shard = shard_of(hash);
+    const std::lock_guard lock(shard.mutex);
+    std::uint64_t& last = shard.invalidated[(hash / kShards) % kBuckets];
+    last = std::max(last, version);
+    if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) erase(shard, found->second);
+  }
+}
+
+std::size_t AnswerCache::size_bytes() const {
+  std::size_t bytes = 0;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    bytes += shard.bytes;
+  }
+  return bytes;
+}
+
+std::size_t AnswerCache::entries() const {
+  std::size_t count = 0;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    count += shard.entries.size();
+  }
+  return count;
+}
+
+std::shared_ptr<AnswerCache> make_answer_cache(std::size_t bytes_max) {
+  return std::make_shared<AnswerCache>(bytes_max);
+}
+
+void invalidate(AnswerCache& cache, std::span<const std::string> touched, std::uint64_t version) {
+  cache.invalidate(touched, version);
+}
+
+}  // namespace berth::registry
