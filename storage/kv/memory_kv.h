@@ -7,7 +7,7 @@
 
 namespace berth::kv {
 
-/// Views are copy-on-write; meant for thousands of keys, not millions.
+/// Views are copy-on-write and cost a pointer a family; a write costs a path of a balanced tree. Lost with the object.
 std::unique_ptr<Store> make_memory_store(Schema schema);
 
 }  // namespace berth::kv

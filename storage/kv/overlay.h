@@ -12,7 +12,8 @@
 namespace berth::kv {
 
 /// Gathers the writes of many commands over one base state. A command that refuses is rolled back to its savepoint
-/// and leaves no trace. One thread; `base` outlives it.
+/// and leaves no trace. One thread; `base` outlives it. A cursor ends before rollback() and take(); what is written
+/// while it runs may or may not be seen by it.
 class Overlay final : public Transaction {
  public:
   Overlay(const Reader& base, std::size_t family_count);
@@ -35,7 +36,8 @@ class Overlay final : public Transaction {
   bool empty() const;
   /// Approximate bytes of pending keys and values.
   std::size_t size_bytes() const;
-  /// Hands out everything: log entries numbered from `next_log_number(family)`, which is advanced.
+  /// Hands out everything and is empty after it. Log entries are numbered in the order of their append() from
+  /// `last_log_number_by_family[family] + 1`, which is advanced; writes stand by family and key, log entries last.
   struct Batch {
     std::vector<Write> writes;
     std::vector<std::string> touched;
