@@ -44,9 +44,10 @@ std::size_t utf8_sequence_size(std::string_view text) {
   if (text.empty()) return 0;
   const auto first = static_cast<unsigned char>(text[0]);
   if (first < 0x80) return 1;
-  const std::size_t size = first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3
-                                                            : first >= 0xf0 && first <= 0xf4 ? 4
-                                                                                             : 0;
+  const std::size_t size = first >= 0xc2 && first <= 0xdf   ? 2
+                           : first >= 0xe0 && first <= 0xef ? 3
+                           : first >= 0xf0 && first <= 0xf4 ? 4
+                                                            : 0;
   if (size == 0 || text.size() < size) return 0;
   for (std::size_t i = 1; i < size; ++i) {
     if (!is_continuation(text[i])) return 0;

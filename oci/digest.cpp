@@ -112,7 +112,8 @@ Digest Digest::from_raw(Algorithm algorithm, Bytes raw) {
 Result<Digest> Digest::decode_key(std::string_view key) {
   if (key.empty()) return make_error(ErrorCode::corrupt, "a stored digest is empty");
   const auto number = static_cast<unsigned char>(key[0]);
-  if (number != static_cast<unsigned char>(Algorithm::sha256) && number != static_cast<unsigned char>(Algorithm::sha512)) {
+  if (number != static_cast<unsigned char>(Algorithm::sha256) &&
+      number != static_cast<unsigned char>(Algorithm::sha512)) {
     return make_error(ErrorCode::corrupt, "a stored digest has an unknown algorithm");
   }
   const auto algorithm = static_cast<Algorithm>(number);

@@ -35,19 +35,19 @@ struct Child {
   std::string digest_text;       ///< as written
   std::optional<Digest> digest;  ///< empty when the algorithm is unsupported: such a child can never be present
   std::string media_type;
-  std::uint64_t size = 0;        ///< bytes, as written
-  bool may_be_missing = false;   ///< a non-distributable layer with urls
+  std::uint64_t size = 0;       ///< bytes, as written
+  bool may_be_missing = false;  ///< a non-distributable layer with urls
 };
 
 struct Manifest {
   ManifestKind kind = ManifestKind::image;
   std::string media_type;
-  std::string artifact_type;              ///< as the referrers API shows it: own, else config's media type; may be empty
-  std::string config_media_type;          ///< empty for an index
-  std::optional<std::string> subject;     ///< digest text, any algorithm of the grammar
+  std::string artifact_type;           ///< as the referrers API shows it: own, else config's media type; may be empty
+  std::string config_media_type;       ///< empty for an index
+  std::optional<std::string> subject;  ///< digest text, any algorithm of the grammar
   std::optional<std::string> annotations;  ///< the JSON object, compact; empty when the manifest has none
-  std::vector<Child> children;            ///< in document order, duplicates removed
-  std::string platforms;                  ///< "linux/amd64,linux/arm64/v8" for an index, for people; bounded at 1 KiB
+  std::vector<Child> children;             ///< in document order, duplicates removed
+  std::string platforms;                   ///< "linux/amd64,linux/arm64/v8" for an index, for people; bounded at 1 KiB
 };
 
 struct ManifestLimits {
