@@ -32,13 +32,13 @@ class Fd {
 struct SpaceInfo {
   std::uint64_t size_bytes = 0;
   std::uint64_t free_bytes = 0;  ///< for unprivileged processes
-  std::uint64_t free_inodes = 0;
+  std::uint64_t free_inodes = 0;  ///< the largest value where the file system does not count them
 };
 
 enum class OpenMode : std::uint8_t { read, read_write, create_new };  ///< create_new fails when the file exists
 
-/// Errors: io_error, storage_full (ENOSPC, EDQUOT), blob_unknown is never used; a missing file is `io_error` from every
-/// call but exists(). Thread-safe.
+/// Errors: io_error, storage_full (ENOSPC, EDQUOT), unavailable (out of descriptors or memory); a missing file is
+/// `io_error` from every call but exists(). New files are 0600, new directories 0700. Thread-safe.
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
