@@ -64,6 +64,8 @@ class Clients:
         self.policy = os.path.join(work, "policy.json")
         with open(self.policy, "w") as f:
             json.dump({"default": [{"type": "insecureAcceptAnything"}]}, f)
+        with open(os.path.join(self.home["DOCKER_CONFIG"], "config.json"), "w") as f:
+            f.write("{}")  # podman and buildah insist on the file once DOCKER_CONFIG is set
         self._layouts = {}
 
     def ref(self, name):
@@ -77,7 +79,7 @@ class Clients:
 
     def manifest(self, repository, reference):
         """The bytes and media type that berth serves; checked against the digest it claims."""
-        headers, body = self.http.expect(200, "GET", f"/v2/{repository}/manifests/{reference}")
+        headers, body = self.http.expect(200, "GET", f"/v2/{repository}/manifests/{reference}", headers={"Accept": f"{MANIFEST}, {INDEX}, {DOCKER_MANIFEST}, */*"})
         check(sha256(body) == headers["docker-content-digest"], "the digest header is not the digest of the bytes")
         return headers["docker-content-digest"], headers["content-type"], body
 
