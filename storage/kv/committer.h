@@ -108,14 +108,14 @@ class CommitterCore {
 struct CommitterOptions {
   std::size_t batch_commands_max = 512;
   std::size_t batch_bytes_max = CommitterCore::kBatchBytesMax;  ///< a write ends with the command that passes this
-  std::size_t queue_max = 16384;           ///< beyond it submit answers `unavailable`
+  std::size_t queue_max = 16384;                                ///< beyond it submit answers `unavailable`
 };
 
 /// Thread-safe. `store` and `disk_pool` outlive it.
 class Committer {
  public:
-  /// `on_fatal` is called once at most, on the committer's thread, when the waiters of the failed write were told; every
-  /// later change answers `unavailable`. It must not call stop().
+  /// `on_fatal` is called once at most, on the committer's thread, when the waiters of the failed write were told;
+  /// every later change answers `unavailable`. It must not call stop().
   Committer(Store& store, Pool& disk_pool, CommitterOptions options, OnCommit on_commit,
             std::function<void(const Error&)> on_fatal);
   /// Stops.
@@ -127,12 +127,11 @@ class Committer {
   /// Completes what is queued, then ends the thread. Later changes answer `unavailable`. Idempotent; one thread.
   void stop();
 
-  /// A Command is a plain value with `using Outcome = …;` and `Result<Outcome> apply(kv::Transaction&) const` that reads,
-  /// decides, then writes. Completes on the caller's executor when it is durable and visible to every new view. It may
-  /// be applied more than once, on the committer's or a disk thread, one at a time: an apply() that is not const works on
-  /// a copy of the command.
-  /// Errors: the command's own refusals; `unavailable` (queue full, stopping, or the write failed: the outcome is then
-  /// unknown); io_error and corrupt of its reads; internal when it threw.
+  /// A Command is a plain value with `using Outcome = …;` and `Result<Outcome> apply(kv::Transaction&) const` that
+  /// reads, decides, then writes. Completes on the caller's executor when it is durable and visible to every new view.
+  /// It may be applied more than once, on the committer's or a disk thread, one at a time: an apply() that is not const
+  /// works on a copy of the command. Errors: the command's own refusals; `unavailable` (queue full, stopping, or the
+  /// write failed: the outcome is then unknown); io_error and corrupt of its reads; internal when it threw.
   template <class Command>
   Task<typename Command::Outcome> submit(Command command);
 

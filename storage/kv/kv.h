@@ -22,11 +22,11 @@ using Family = std::uint8_t;
 
 /// How a family is used; an engine turns it into its own options.
 enum class Access : std::uint8_t {
-  point,   ///< looked up by whole key
-  scan,    ///< read in key order
-  large,   ///< values of up to a few hundred KiB, looked up by whole key
-  queue,   ///< short-lived, read from its front
-  log,     ///< appended and read in order, old entries dropped from the front
+  point,  ///< looked up by whole key
+  scan,   ///< read in key order
+  large,  ///< values of up to a few hundred KiB, looked up by whole key
+  queue,  ///< short-lived, read from its front
+  log,    ///< appended and read in order, old entries dropped from the front
 };
 struct FamilySpec {
   std::string name;

@@ -19,10 +19,10 @@ namespace berth::kv {
 struct RocksDbOptions {
   std::filesystem::path directory;
   std::size_t block_cache_bytes = 64 << 20;
-  std::size_t wal_bytes_max = 64 << 20;        ///< bounds recovery
-  std::size_t write_buffer_bytes = 8 << 20;    ///< per family
+  std::size_t wal_bytes_max = 64 << 20;      ///< bounds recovery
+  std::size_t write_buffer_bytes = 8 << 20;  ///< per family
   int open_files_max = 512;
-  rocksdb::Env* env = nullptr;                 ///< tests put a faulty file system under it; not owned
+  rocksdb::Env* env = nullptr;  ///< tests put a faulty file system under it; not owned
   /// RocksDB went to read-only by itself (a background error): readiness and the log want to know. Any thread.
   std::function<void(std::string reason)> on_background_error;
 };

@@ -368,8 +368,8 @@ TEST_CASE("a failed write tells everybody, publishes nothing and is reported onc
   CHECK(rig.read("a") == std::nullopt);
   rig.committer.stop();
   CHECK(rig.fatal_count == 1);
-  CHECK(rig.store.events() == std::vector<std::string>{"write", "on_commit 1 kept, not published",
-                                                        "fatal: the test's disk is gone"});
+  CHECK(rig.store.events() ==
+        std::vector<std::string>{"write", "on_commit 1 kept, not published", "fatal: the test's disk is gone"});
 }
 
 TEST_CASE("a command that throws is refused alone") {
