@@ -103,12 +103,21 @@ bool is_loopback(std::string_view host);
 struct Sources {
   std::optional<std::string> file;                       ///< path; empty: no file
   std::map<std::string, std::string> environment;        ///< only names that begin with BERTH__ are looked at
-  std::vector<std::pair<std::string, std::string>> flags;  ///< "limits.manifest_bytes" → "8MiB"
+  std::vector<std::pair<std::string, std::string>> flags;  ///< "limits.manifest_size" → "8MiB"; lists as YAML
 };
 
 /// Reads, merges and validates. The message of the error holds every problem found, one a line:
-/// `berth.yaml:7:3: limits.manifest_byte: unknown key; did you mean manifest_bytes?`. Errors: request_invalid.
+/// `berth.yaml:7:3: limits.manifest_sise: unknown key; expected …; did you mean manifest_size?`. Errors: request_invalid.
 Result<Settings> load(const Sources& sources);
+
+/// What differs between two settings, for a running server that re-read its file.
+struct Change {
+  std::string key;      ///< "log.level"
+  std::string before;   ///< as an operator would write it
+  std::string after;
+  bool live = false;    ///< can be applied while running
+};
+std::vector<Change> changes(const Settings& before, const Settings& after);
 
 /// The effective settings as YAML with the origin of each value as a comment ("# default", "# berth.yaml:3", …).
 Result<std::string> print(const Sources& sources);

@@ -1,0 +1,104 @@
+#include "config/yaml.h"
+
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+#include <spdlog/fmt/fmt.h>
+
+#include <optional>
+#include <sstream>
+
+namespace berth::config {
+namespace {
+
+std::string place(const YAML::Mark& mark, std::string_view what) {
+  return fmt::format("{}:{}: {}", mark.line + 1, mark.column + 1, what);
+}
+
+/// Builds the tree from the parser's events. The first problem is kept, and everything after it is let pass by.
+class Builder final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(mark, "", anchor, Node::Kind::null, ""); }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { fail(mark, "aliases are not supported"); }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    add(mark, tag, anchor, Node::Kind::scalar, value);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(mark, tag, anchor, Node::Kind::list);
+  }
+  void OnSequenceEnd() override { close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(mark, tag, anchor, Node::Kind::map);
+  }
+  void OnMapEnd() override { close(); }
+
+  void fail(const YAML::Mark& mark, std::string_view what) {
+    if (!problem) problem = place(mark, what);
+  }
+
+  std::optional<std::string> problem;
+  Node root;
+
+ private:
+  Node* add(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Node::Kind kind,
+            const std::string& text) {
+    if (anchor != 0) fail(mark, "anchors are not supported");
+    if (!tag.empty() && tag != "?" && tag != "!") fail(mark, "tags are not supported");
+    if (++nodes_ > kYamlNodesMax) fail(mark, fmt::format("more than {} values", kYamlNodesMax));
+    if (problem) return nullptr;
+    Node node;
+    node.kind = kind;
+    node.text = text;
+    node.line = mark.line + 1;
+    node.column = mark.column + 1;
+    if (path_.empty()) {
+      root = std::move(node);
+      return &root;
+    }
+    path_.back()->items.push_back(std::move(node));
+    return &path_.back()->items.back();
+  }
+  void open(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, Node::Kind kind) {
+    if (path_.size() >= kYamlDepthMax) fail(mark, fmt::format("nested more than {} deep", kYamlDepthMax));
+    // The pointers stay good: a node's items only grow while it is the last of the path.
+    if (Node* node = add(mark, tag, anchor, kind, "")) path_.push_back(node);
+  }
+  void close() {
+    if (!problem) path_.pop_back();
+  }
+
+  std::vector<Node*> path_;
+  std::size_t nodes_ = 0;
+};
+
+}  // namespace
+
+Result<Node> parse_yaml(std::string_view text) {
+  auto wrong = [](std::string what) { return make_error(ErrorCode::request_invalid, std::move(what)); };
+  if (text.size() > kFileBytesMax) return wrong(fmt::format("1:1: larger than {} bytes", kFileBytesMax));
+  Builder builder;
+  // The one place where yaml-cpp's exceptions end.
+  try {
+    std::istringstream stream{std::string(text)};
+    YAML::Parser parser(stream);
+    bool any = parser.HandleNextDocument(builder);
+    if (builder.problem) return wrong(*builder.problem);
+    Node root = std::move(builder.root);
+    Builder second;
+    if (any && parser.HandleNextDocument(second))
+      return wrong(fmt::format("{}:{}: a second document; a file holds one", second.root.line, second.root.column));
+    return root;
+  } catch (const YAML::Exception& error) {
+    return wrong(place(error.mark, fmt::format("not YAML: {}", error.msg)));
+  } catch (const std::exception& error) {
+    return wrong(fmt::format("1:1: not YAML: {}", error.what()));
+  }
+}
+
+}  // namespace berth::config
