@@ -27,9 +27,9 @@ struct CommandContext {
 
 /// How long things stay. Settings, handed to the commands that need them.
 struct Periods {
-  std::chrono::milliseconds grace = std::chrono::hours(24);              ///< for a blob that nothing refers to
-  std::chrono::milliseconds undo_window = std::chrono::hours(24 * 14);   ///< for what was deleted
-  std::chrono::milliseconds reap_delay = std::chrono::seconds(60);       ///< for files that a reader may have open
+  std::chrono::milliseconds grace = std::chrono::hours(24);             ///< for a blob that nothing refers to
+  std::chrono::milliseconds undo_window = std::chrono::hours(24 * 14);  ///< for what was deleted
+  std::chrono::milliseconds reap_delay = std::chrono::seconds(60);      ///< for files that a reader may have open
 };
 
 /// Reads one record. Empty when it is absent. Errors: those of the reader, corrupt.

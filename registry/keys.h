@@ -59,8 +59,8 @@ using RepositoryId = std::uint64_t;
 using Uptime = std::chrono::milliseconds;
 
 namespace family {
-inline constexpr kv::Family meta = 0, names = 1, objects = 2, bytes = 3, links = 4, manifests = 5, tags = 6, tag_log = 7,
-                            queues = 8, log = 9, usage = 10;
+inline constexpr kv::Family meta = 0, names = 1, objects = 2, bytes = 3, links = 4, manifests = 5, tags = 6,
+                            tag_log = 7, queues = 8, log = 9, usage = 10;
 inline constexpr std::size_t count = 11;
 }  // namespace family
 

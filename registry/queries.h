@@ -40,7 +40,8 @@ struct ResolvedBlob {
   BlobLink link;
   std::variant<std::string, storage::Place> content;  ///< the bytes of an inline blob, or where its file is
 };
-/// find_link and where the bytes are. Errors: blob_unknown, corrupt (the index names a place or bytes that are not there).
+/// find_link and where the bytes are. Errors: blob_unknown, corrupt (the index names a place or bytes that are not
+/// there).
 Result<ResolvedBlob> resolve_blob(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
                                   const oci::Digest& digest);
 
@@ -61,6 +62,11 @@ Result<bool> is_place_in_use(const kv::Reader& reader, const storage::Place& pla
 Result<ManifestAnswer> find_manifest(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
                                      const oci::Reference& reference);
 
+/// The tag as readers see it: one that a deleted manifest left behind is absent.
+Result<std::optional<TagRecord>> find_tag(const kv::Reader& reader, RepositoryId repository, const std::string& tag);
+/// Does a tag's record still count, or was it left behind by a manifest that was deleted?
+Result<bool> tag_counts(const kv::Reader& reader, RepositoryId repository, const TagRecord& tag);
+
 // ---- lists: each costs its page ----
 
 /// Tags after `last` in byte order. Errors: repository_unknown.
@@ -71,8 +77,8 @@ Result<TagPage> list_tags(const kv::Reader& reader, NamespaceId name_space, cons
 Result<RepositoryPage> list_repositories(const kv::Reader& reader, NamespaceId name_space, const Visibility& visibility,
                                          std::size_t n, std::string_view last);
 
-/// As Registry::list_referrers. A page also ends after kReferrersScannedMax entries that the filter dropped; it may then
-/// be empty and still have a cursor.
+/// As Registry::list_referrers. A page also ends after kReferrersScannedMax entries that the filter dropped; it may
+/// then be empty and still have a cursor.
 inline constexpr std::size_t kReferrersScannedMax = 10'000;
 Result<ReferrerPage> list_referrers(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
                                     std::string_view subject, const std::vector<std::string>& types, std::size_t n,

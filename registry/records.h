@@ -2,9 +2,9 @@
 //
 // A value is a version byte (1) and then fields in ascending order of their numbers, each as varint number, varint
 // length, payload. A field that holds its default (0, empty, absent) is not written. A reader skips fields above the
-// ones it knows and keeps their bytes in `unknown`, so that an older minor version that rewrites a record loses nothing;
-// new fields therefore always get numbers above all old ones. Decoding is as strict as parsing: whatever encode() would
-// not have written is `corrupt`.
+// ones it knows and keeps their bytes in `unknown`, so that an older minor version that rewrites a record loses
+// nothing; new fields therefore always get numbers above all old ones. Decoding is as strict as parsing: whatever
+// encode() would not have written is `corrupt`.
 //
 // Each record lists its fields once, in records.cpp; that one list both writes and reads.
 #pragma once
@@ -83,11 +83,11 @@ enum class ObjectState : std::uint8_t {
 };
 
 struct ObjectRecord {
-  std::uint64_t size = 0;         ///< bytes
+  std::uint64_t size = 0;  ///< bytes
   ObjectState state = ObjectState::live;
-  std::uint64_t holders = 0;      ///< repositories that hold it; never 0 on disk
-  RepositoryId holders_xor = 0;   ///< xor of their ids: with one holder left, which one it is
-  std::string media_type = {};    ///< of a manifest: fixed with its first push
+  std::uint64_t holders = 0;     ///< repositories that hold it; never 0 on disk
+  RepositoryId holders_xor = 0;  ///< xor of their ids: with one holder left, which one it is
+  std::string media_type = {};   ///< of a manifest: fixed with its first push
   std::string unknown = {};
   bool operator==(const ObjectRecord&) const = default;
 };
@@ -130,18 +130,18 @@ struct ManifestRecord {
   ManifestState state = ManifestState::live;
   oci::ManifestKind kind = oci::ManifestKind::image;
   std::string media_type;
-  std::uint64_t size = 0;           ///< bytes of the manifest itself
-  std::uint64_t content_size = 0;   ///< bytes with all it refers to, as its descriptors say; saturates
+  std::uint64_t size = 0;          ///< bytes of the manifest itself
+  std::uint64_t content_size = 0;  ///< bytes with all it refers to, as its descriptors say; saturates
   std::string artifact_type = {};
-  std::string subject = {};         ///< digest text; empty: none
+  std::string subject = {};             ///< digest text; empty: none
   std::uint64_t referrer_sequence = 0;  ///< of its entry under `subject`
   std::string platforms = {};
   WallTime pushed_at{};
   ActorId pushed_by = kSystemActor;
-  std::uint64_t generation = 0;     ///< how often it was deleted; tags of an older generation do not count
+  std::uint64_t generation = 0;  ///< how often it was deleted; tags of an older generation do not count
   WallTime deleted_at{};
   ActorId deleted_by = kSystemActor;
-  Uptime due{0};                    ///< when deleted: dropped from then on
+  Uptime due{0};  ///< when deleted: dropped from then on
   std::string unknown = {};
   bool operator==(const ManifestRecord&) const = default;
 };
@@ -165,7 +165,7 @@ struct TagRecord {
   std::uint64_t version = 0;     ///< number of its entry in the tag log; goes on after a delete
   WallTime updated_at{};
   ActorId updated_by = kSystemActor;
-  std::uint64_t size = 0;        ///< content_size of the manifest: what it is filed under by size
+  std::uint64_t size = 0;  ///< content_size of the manifest: what it is filed under by size
   std::string unknown = {};
   bool operator==(const TagRecord&) const = default;
 };

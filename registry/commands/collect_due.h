@@ -8,9 +8,9 @@
 
 namespace berth::registry {
 
-/// Due entries are lazy: what one speaks of is looked at again here, and an entry that was overtaken (extended, held by an
-/// edge again, brought back, gone) is simply forgotten. Ask queries.h for the entries, submit them, and ask again while
-/// there are any: an entry whose work is larger than one step stays at the front of the queue.
+/// Due entries are lazy: what one speaks of is looked at again here, and an entry that was overtaken (extended, held by
+/// an edge again, brought back, gone) is simply forgotten. Ask queries.h for the entries, submit them, and ask again
+/// while there are any: an entry whose work is larger than one step stays at the front of the queue.
 struct CollectDue {
   /// About how many records one command changes before it leaves the rest to the next.
   static constexpr std::size_t kRecordsMax = 256;

@@ -7,8 +7,8 @@
 
 namespace berth::registry {
 
-/// Invisible at once. While a manifest of the repository needs it (a deleted one within its undo window too) only hidden:
-/// the bytes stay. Otherwise unlinked, and with the last repository the bytes go.
+/// Invisible at once. While a manifest of the repository needs it (a deleted one within its undo window too) only
+/// hidden: the bytes stay. Otherwise unlinked, and with the last repository the bytes go.
 struct DeleteBlob {
   struct Outcome {};
 

@@ -19,7 +19,7 @@ struct MountBlob {
 
   CommandContext context;
   NamespaceId name_space = kLocalNamespace;
-  oci::RepositoryName repository;            ///< the target
+  oci::RepositoryName repository;  ///< the target
   oci::Digest digest;
   std::optional<oci::RepositoryName> from = {};
   /// May a source be looked for among all repositories when `from` is empty?

@@ -21,14 +21,14 @@ struct PutManifest {
   CommandContext context;
   NamespaceId name_space = kLocalNamespace;
   oci::RepositoryName repository;
-  oci::Digest digest;                              ///< of `body`, verified
-  std::shared_ptr<const oci::Manifest> manifest;   ///< `body`, parsed
+  oci::Digest digest;                             ///< of `body`, verified
+  std::shared_ptr<const oci::Manifest> manifest;  ///< `body`, parsed
   std::shared_ptr<const std::string> body;
   /// What the client named: the precondition is about its state. A tag here is set.
   oci::Reference reference;
-  std::vector<oci::Tag> extra_tags = {};           ///< set as well
+  std::vector<oci::Tag> extra_tags = {};  ///< set as well
   Precondition precondition = {};
-  bool sparse_indexes = false;                     ///< what an index lists may be missing
+  bool sparse_indexes = false;  ///< what an index lists may be missing
   Periods periods;
 
   /// Errors: manifest_blob_unknown with every missing digest; manifest_invalid (these bytes are stored as another media
