@@ -83,7 +83,7 @@ inline constexpr unsigned kNoAnswer = 499;
 struct Response {
   unsigned status = 200;                            ///< kNoAnswer: send nothing, close
   Headers headers;                                  ///< without Content-Length, Date, Connection: the session adds them
-  std::vector<BodyPart> body;                       ///< the body of the GET, also for HEAD; the session leaves it out
+  std::vector<BodyPart> body;                       ///< of the GET, also for HEAD, whose slices may be null: it is not sent
   bool close = false;                               ///< close the connection after it
   std::uint64_t body_size() const;
   // For the access log and metrics.

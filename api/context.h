@@ -1,0 +1,86 @@
+// What a handler sees of one request: text already turned into types, and the registry.
+#pragma once
+
+#include <atomic>
+#include <cassert>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "api/http.h"
+#include "api/query.h"
+#include "api/service.h"
+#include "auth/policy.h"
+#include "base/env.h"
+#include "oci/name.h"
+#include "registry/actor.h"
+#include "registry/registry.h"
+
+namespace berth::api {
+
+/// What the path names, parsed once by the router. A route's template says which members are set.
+struct Target {
+  std::optional<oci::RepositoryName> repository;  ///< {name}
+  std::optional<oci::Digest> digest;              ///< {digest}
+  std::optional<oci::Reference> reference;        ///< {reference}
+  std::string subject;                            ///< {subject}: a digest of any algorithm, as text
+  std::string upload_id;                          ///< {upload}
+};
+
+/// Memory that all requests share for the manifests they are receiving. Thread-safe.
+class MemoryBudget {
+ public:
+  explicit MemoryBudget(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  /// What one request took; given back on destruction.
+  class Share {
+   public:
+    explicit Share(MemoryBudget& budget) : budget_(budget) {}
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+    ~Share() { budget_.used_.fetch_sub(bytes_, std::memory_order_relaxed); }
+    /// False, and nothing is taken, when the budget does not have that much left.
+    bool take(std::size_t bytes) {
+      if (budget_.used_.fetch_add(bytes, std::memory_order_relaxed) + bytes > budget_.bytes_max_) {
+        budget_.used_.fetch_sub(bytes, std::memory_order_relaxed);
+        return false;
+      }
+      bytes_ += bytes;
+      return true;
+    }
+
+   private:
+    MemoryBudget& budget_;
+    std::size_t bytes_ = 0;
+  };
+
+ private:
+  std::atomic<std::size_t> used_{0};
+  std::size_t bytes_max_;
+};
+
+/// Lives in the pipeline's frame for as long as the request does.
+struct Context {
+  Request& request;
+  const ServiceOptions& options;
+  const Lifecycle& lifecycle;
+  const Clock& clock;
+  const auth::Policy& policy;
+  MemoryBudget& manifest_memory;
+  registry::Registry* registry_or_null;  ///< null for the health routes of a server that is not up yet
+  registry::Actor actor;
+  Target target;
+  Query query;
+
+  registry::Registry& registry() const {
+    assert(registry_or_null != nullptr);
+    return *registry_or_null;
+  }
+  const oci::RepositoryName& repository() const { return *target.repository; }
+  const oci::Digest& digest() const { return *target.digest; }
+  const oci::Reference& reference() const { return *target.reference; }
+  bool is_head() const { return request.method == Method::head; }
+};
+
+}  // namespace berth::api

@@ -1,0 +1,68 @@
+#include "api/http.h"
+
+#include <algorithm>
+
+namespace berth::api {
+
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+// Header names are ASCII (RFC 9110 §5.1), so the locale has no say.
+bool same_name(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+}
+
+struct PartSize {
+  std::uint64_t operator()(const std::string& text) const { return text.size(); }
+  std::uint64_t operator()(const FileSlice& slice) const { return slice.range.size(); }
+  std::uint64_t operator()(const MemorySlice& slice) const { return slice.range.size(); }
+};
+
+}  // namespace
+
+std::string_view to_string(Method method) {
+  switch (method) {
+    case Method::get: return "GET";
+    case Method::head: return "HEAD";
+    case Method::post: return "POST";
+    case Method::put: return "PUT";
+    case Method::patch: return "PATCH";
+    case Method::delete_: return "DELETE";
+    case Method::options: return "OPTIONS";
+    case Method::other: return "OTHER";
+  }
+  return "OTHER";
+}
+
+void Headers::set(std::string_view name, std::string value) {
+  std::erase_if(items_, [name](const auto& item) { return same_name(item.first, name); });
+  items_.emplace_back(std::string(name), std::move(value));
+}
+
+std::string_view Headers::get(std::string_view name) const {
+  for (const auto& [key, value] : items_) {
+    if (same_name(key, name)) return value;
+  }
+  return {};
+}
+
+bool Headers::has(std::string_view name) const {
+  return std::any_of(items_.begin(), items_.end(), [name](const auto& item) { return same_name(item.first, name); });
+}
+
+std::vector<std::string_view> Headers::all(std::string_view name) const {
+  std::vector<std::string_view> values;
+  for (const auto& [key, value] : items_) {
+    if (same_name(key, name)) values.emplace_back(value);
+  }
+  return values;
+}
+
+std::uint64_t Response::body_size() const {
+  std::uint64_t size = 0;
+  for (const BodyPart& part : body) size += std::visit(PartSize{}, part);
+  return size;
+}
+
+}  // namespace berth::api
