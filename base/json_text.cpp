@@ -79,6 +79,9 @@ void append_json_string(std::string& out, std::string_view text) {
     } else if (text.starts_with("\xe2\x80\xa8") || text.starts_with("\xe2\x80\xa9")) {
       // Line separators: some readers of JSON lines take them for the end of a line.
       out += text[2] == '\xa8' ? "\\u2028" : "\\u2029";
+    } else if (size == 2 && text[0] == '\xc2' && static_cast<unsigned char>(text[1]) < 0xa0) {
+      // U+0080 to U+009F are control characters to a terminal.
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(text[1]));
     } else {
       out.append(text.substr(0, size));
     }

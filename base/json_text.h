@@ -6,8 +6,9 @@
 
 namespace berth {
 
-/// Appends `text` as a JSON string, quotes included. Control bytes, DEL, U+2028 and U+2029 are escaped; bytes that are
-/// not valid UTF-8 become U+FFFD, so the output is valid whatever comes in. Valid text survives unchanged.
+/// Appends `text` as a JSON string, quotes included. Control characters, U+2028 and U+2029 are escaped; bytes that are
+/// not valid UTF-8 become U+FFFD, so the output is valid whatever comes in, and reads back as `text` when that is
+/// valid.
 void append_json_string(std::string& out, std::string_view text);
 
 /// Bytes of the valid UTF-8 sequence that `text` starts with (1 to 4), or 0. No surrogates, nothing overlong.
