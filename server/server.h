@@ -1,8 +1,10 @@
 // Sockets and the life of connections. Knows HTTP/1.1's framing; knows nothing of repositories.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -31,6 +33,7 @@ struct ServerOptions {
   std::chrono::seconds rate_window{30};        ///< a peer that moves less than rate_bytes in this time of waiting is let go
   std::size_t rate_bytes = 30 << 10;
   std::chrono::seconds drain_timeout{110};
+  std::function<void()> on_tick;  ///< called once a second on each I/O thread; must not block; may be empty
 };
 
 class Server {

@@ -1,0 +1,69 @@
+// The body of one request, pulled from the connection: by length or in chunks, each strictly to its end.
+#pragma once
+
+#include <boost/beast/core/flat_buffer.hpp>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "api/http.h"
+#include "registry/buffer.h"
+#include "server/chunked.h"
+#include "server/request_head.h"
+#include "server/wire.h"
+
+namespace berth::server {
+
+/// Bytes that came and that nobody has used yet; shared by the head of one request, its body and the next head.
+using Input = boost::beast::flat_buffer;
+
+/// How far the body of a request reaches.
+struct BodyFraming {
+  std::uint64_t length = 0;  ///< without meaning when chunked
+  bool chunked = false;
+  bool expects_continue = false;
+};
+
+/// Lives on the I/O thread of its connection and no longer than its request.
+class BodyReader final : public api::BodySource {
+ public:
+  /// A remainder up to this size is read after an early answer so that the connection survives.
+  static constexpr std::uint64_t kRemainderMax = 256 << 10;
+
+  BodyReader(Wire& wire, Input& input, registry::BufferPool& buffers, BodyFraming framing,
+             std::function<std::function<void()>()> interrupter);
+
+  Task<registry::Buffer> next() override;
+  std::function<void()> interrupter() override { return interrupter_(); }
+
+  /// All of it was read, framing included: what comes next on the connection is the next request.
+  bool complete() const;
+  /// Why the body cannot be read on, if so.
+  const std::optional<Error>& failure() const { return failure_; }
+  /// Drops what has come already, without waiting.
+  void discard_arrived();
+  /// The remainder is known, short, and surely on its way.
+  bool remainder_is_short() const;
+  /// Drops the remainder, waiting for it until the wire's deadline. False: it did not come.
+  asio::awaitable<bool> discard_remainder();
+
+ private:
+  Error fail(ErrorCode code, std::string message);
+  Error wait_failed();
+  std::size_t threshold() const;
+  std::size_t take_input(std::span<std::byte> out);
+  Wire::Outcome take_wire(std::span<std::byte> out, std::size_t& filled);
+  asio::awaitable<bool> send_continue();
+
+  Wire& wire_;
+  Input& input_;
+  registry::BufferPool& buffers_;
+  std::uint64_t left_ = 0;
+  std::optional<ChunkedDecoder> decoder_;
+  bool continue_due_ = false;
+  std::optional<Error> failure_;
+  std::function<std::function<void()>()> interrupter_;
+};
+
+}  // namespace berth::server

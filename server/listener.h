@@ -1,0 +1,55 @@
+// Accepts connections on a thread of its own and hands each to the least loaded I/O thread.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/result.h"
+#include "server/connection_counts.h"
+#include "server/descriptor.h"
+#include "server/io_thread.h"
+#include "server/server.h"
+
+namespace berth::server {
+
+class Acceptor {
+ public:
+  /// `threads` outlive the acceptor.
+  Acceptor(const ServerOptions& options, std::vector<std::unique_ptr<IoThread>>& threads,
+           std::shared_ptr<ConnectionCounts> counts);
+  ~Acceptor() { stop(); }
+
+  /// Binds and listens on every address, or on none. Errors: unavailable, with a sentence.
+  Result<void> open();
+  std::vector<std::uint16_t> ports() const;
+  void start();
+  /// Nobody is accepted any more. Idempotent; joins.
+  void stop();
+
+ private:
+  Result<void> open_one(const ListenerOptions& options);
+  asio::awaitable<void> accept_from(std::size_t listener);
+  /// False: there is nobody waiting, or no descriptor for them.
+  bool accept_one(std::size_t listener, bool& exhausted);
+  void take(Descriptor descriptor, const asio::ip::tcp::endpoint& peer, std::size_t listener);
+  bool make_room();
+  void relieve(std::size_t listener, int error);
+
+  const ServerOptions& options_;
+  std::vector<std::unique_ptr<IoThread>>& threads_;
+  std::shared_ptr<ConnectionCounts> counts_;
+  asio::io_context io_{1};
+  std::vector<asio::ip::tcp::acceptor> acceptors_;
+  Descriptor reserve_;  ///< given up for a moment when no descriptor is left, to turn a waiting client away
+  SteadyTime complained_{};
+  std::thread thread_;
+};
+
+}  // namespace berth::server

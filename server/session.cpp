@@ -1,0 +1,251 @@
+#include "server/session.h"
+
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/deferred.hpp>
+#include <boost/asio/post.hpp>
+#include <exception>
+
+#include "base/json_text.h"
+#include "server/io_thread.h"
+#include "server/second_opinion.h"
+
+namespace berth::server {
+namespace {
+
+/// The first read of a head; most heads, and the bodies of small pushes with them, fit.
+constexpr std::size_t kReadBytes = 4 << 10;
+/// How long a connection that is about to close listens on, so that the client reads our last answer before it meets
+/// the reset that unread bytes cause.
+constexpr auto kLingerTime = std::chrono::seconds(2);
+constexpr std::uint64_t kLingerBytesMax = 32 << 20;
+/// The remainder of a body that nobody wanted comes within this time, or the connection closes.
+constexpr auto kRemainderTime = std::chrono::seconds(5);
+
+api::Method method_of(std::string_view text) {
+  using api::Method;
+  if (text == "GET") return Method::get;
+  if (text == "HEAD") return Method::head;
+  if (text == "POST") return Method::post;
+  if (text == "PUT") return Method::put;
+  if (text == "PATCH") return Method::patch;
+  if (text == "DELETE") return Method::delete_;
+  if (text == "OPTIONS") return Method::options;
+  return Method::other;
+}
+
+}  // namespace
+
+api::Response error_response(unsigned status, std::string_view reason) {
+  const std::string_view code = status == 503 || status == 408 ? "UNAVAILABLE" : status >= 500 ? "UNKNOWN" : "UNSUPPORTED";
+  std::string body = R"({"errors":[{"code":)";
+  append_json_string(body, code);
+  body += R"(,"message":)";
+  append_json_string(body, reason);
+  body += "}]}";
+  auto response = api::text_response(status, std::move(body), "application/json");
+  if (status == 503) response.headers.add("Retry-After", "1");
+  response.close = true;
+  return response;
+}
+
+Session::Session(asio::ip::tcp::socket socket, Accepted accepted, const Environment& environment,
+                 std::shared_ptr<ThreadState> thread)
+    : thread_(std::move(thread)),
+      environment_(environment),
+      accepted_(std::move(accepted)),
+      wire_(std::move(socket), RateLimit{environment.options.rate_window, environment.options.rate_bytes}) {}
+
+std::string_view Session::unread() const {
+  const auto data = input_.data();
+  return {static_cast<const char*>(data.data()), data.size()};
+}
+
+asio::awaitable<void> Session::run() {
+  // The first request has from the accept to the end of its head.
+  wire_.set_deadline(std::chrono::steady_clock::now() + environment_.options.header_timeout);
+  auto next = Next::request;
+  while (next == Next::request) {
+    if (!co_await wait_for_request()) co_return;
+    next = co_await read_and_serve();
+  }
+  if (next == Next::linger) co_await linger();
+}
+
+asio::awaitable<bool> Session::wait_for_request() {
+  const auto& options = environment_.options;
+  if (input_.size() > 0) {
+    // A pipelined request; the other connections of this thread have their turn first.
+    wire_.set_deadline(std::chrono::steady_clock::now() + options.header_timeout);
+    co_await asio::post(asio::deferred);
+    co_return !wire_.over();
+  }
+  input_.shrink_to_fit();
+  wire_.set_read_threshold(1);
+  if (requests_ > 0) {
+    if (thread_->draining) co_return false;
+    wire_.set_deadline(std::chrono::steady_clock::now() + options.idle_timeout);
+  }
+  thread_->begin_idle(*this);
+  idle_ = true;
+  const bool arrived = co_await wire_.wait_readable(Wire::Wait::idle);
+  idle_ = false;
+  thread_->end_idle(*this);
+  if (arrived && requests_ > 0) wire_.set_deadline(std::chrono::steady_clock::now() + options.header_timeout);
+  co_return arrived;
+}
+
+asio::awaitable<Session::Next> Session::read_and_serve() {
+  const auto bytes_max = environment_.options.header_bytes_max;
+  RequestHeadParser parser(HeadLimits{bytes_max, HeadLimits{}.fields_max});
+  for (;;) {
+    if (input_.size() > 0) {
+      const auto progress = parser.advance(unread());
+      if (progress == RequestHeadParser::Progress::done) break;
+      if (progress == RequestHeadParser::Progress::refused) co_return co_await refuse(parser.refusal());
+    }
+    // The parser refuses what reaches bytes_max, so there is room.
+    const auto room = input_.prepare(std::min(bytes_max - input_.size(), std::max(kReadBytes, input_.size())));
+    const auto io = wire_.read({static_cast<std::byte*>(room.data()), room.size()});
+    input_.commit(io.bytes);
+    if (io.outcome == Wire::Outcome::moved) continue;
+    if (io.outcome != Wire::Outcome::blocked) co_return Next::close;
+    if (co_await wire_.wait_readable(Wire::Wait::head)) continue;
+    if (!wire_.timed_out() || input_.size() == 0) co_return Next::close;
+    const HeadRefusal late{408, "the request header came too slowly"};
+    co_return co_await refuse(late);
+  }
+  co_return co_await serve(parser);
+}
+
+api::Request Session::make_request(const RequestHead& head) const {
+  api::Request request;
+  request.method = method_of(head.method);
+  request.method_text = head.method;
+  request.target = head.target;
+  for (const auto& [name, value] : head.fields) request.headers.add(std::string(name), std::string(value));
+  request.peer_address = accepted_.peer_address;
+  request.listener = accepted_.listener;
+  request.loopback_listener = environment_.options.listeners[accepted_.listener].loopback;
+  request.content_length = head.content_length;
+  request.has_body = head.chunked || head.content_length.value_or(0) > 0;
+  return request;
+}
+
+asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
+  const auto begun = std::chrono::steady_clock::now();
+  ++requests_;
+  const auto head = parser.head(unread());
+  check_second_opinion(unread().substr(0, parser.size()), head);
+  auto request = make_request(head);
+  const BodyFraming framing{head.content_length.value_or(0), head.chunked, head.expects_continue};
+  const bool client_closes = head.close;
+  input_.consume(parser.size());  // The views in `head` end here.
+
+  auto interrupter = [this] { return make_interrupter(); };
+  BodyReader body(wire_, input_, environment_.buffers, framing, std::move(interrupter));
+  request.body = &body;
+  wire_.begin_rate();
+  const auto response = co_await handle(request);
+  if (response.status == api::kNoAnswer) {
+    environment_.handler.finished(request, response, 0, false, std::chrono::steady_clock::now() - begun);
+    reset_ = true;
+    co_return Next::close;
+  }
+
+  if (!body.complete()) body.discard_arrived();
+  const bool keep = !client_closes && !response.close && !thread_->draining && !wire_.timed_out() &&
+                    (body.complete() || body.remainder_is_short());
+  std::uint64_t body_bytes = 0;
+  const auto end = co_await send(response, request.method != api::Method::head, !keep, body_bytes);
+  environment_.handler.finished(request, response, body_bytes, end == ResponseWriter::End::complete,
+                                std::chrono::steady_clock::now() - begun);
+  if (end != ResponseWriter::End::complete) {
+    reset_ = true;  // Nothing that is still on its way may look like the end of the body.
+    co_return Next::close;
+  }
+  if (keep && !body.complete()) {
+    wire_.set_deadline(std::chrono::steady_clock::now() + kRemainderTime);
+    if (!co_await body.discard_remainder()) co_return Next::close;
+  }
+  if (keep) co_return Next::request;
+  const bool all_read = body.complete() && input_.size() == 0 && wire_.readable() == 0;
+  co_return all_read ? Next::close : Next::linger;
+}
+
+asio::awaitable<api::Response> Session::handle(api::Request& request) {
+  // Handlers do not throw; should one do so all the same, it costs its own connection and nothing else.
+  try {
+    co_return co_await environment_.handler.handle(request);
+  } catch (const std::exception& error) {
+    spdlog::error("{} {}: unexpected exception: {}", request.method_text, request.target, error.what());
+  } catch (...) {
+    spdlog::error("{} {}: unexpected exception", request.method_text, request.target);
+  }
+  co_return error_response(500, "internal error");
+}
+
+asio::awaitable<ResponseWriter::End> Session::send(const api::Response& response, bool with_body, bool close,
+                                                   std::uint64_t& body_bytes) {
+  const auto head = format_response_head(response, thread_->date.now(), close);
+  if (head.empty()) {
+    spdlog::error("an answer with status {} has a header field that may not be sent", response.status);
+    co_return ResponseWriter::End::unreadable;
+  }
+  const bool bodiless = !with_body || response.status == 204 || response.status == 304;
+  ResponseWriter writer(wire_, environment_.disk_pool);
+  const auto end = co_await writer.write(head, bodiless ? nullptr : &response.body);
+  body_bytes = writer.body_bytes();
+  co_return end;
+}
+
+asio::awaitable<Session::Next> Session::refuse(HeadRefusal refusal) {
+  if (++thread_->refusals <= ThreadState::kRefusalsLogged) {
+    spdlog::info("refused a request from {}: {} ({})", accepted_.peer_address, refusal.reason, refusal.status);
+  }
+  const auto response = error_response(refusal.status, refusal.reason);
+  std::uint64_t body_bytes = 0;
+  const auto end = co_await send(response, true, true, body_bytes);
+  co_return end == ResponseWriter::End::complete ? Next::linger : Next::close;
+}
+
+asio::awaitable<void> Session::linger() {
+  input_.clear();
+  input_.shrink_to_fit();
+  wire_.half_close();
+  wire_.set_read_threshold(1);
+  wire_.set_deadline(std::chrono::steady_clock::now() + kLingerTime);
+  for (std::uint64_t dropped = 0; dropped < kLingerBytesMax;) {
+    const auto io = wire_.discard(1 << 20);
+    dropped += io.bytes;
+    if (io.outcome == Wire::Outcome::moved) continue;
+    if (io.outcome != Wire::Outcome::blocked || !co_await wire_.wait_readable(Wire::Wait::linger)) co_return;
+  }
+}
+
+void Session::end() {
+  if (std::exchange(idle_, false)) thread_->end_idle(*this);
+  unlink();
+  wire_.close(reset_);
+  thread_->sessions.fetch_sub(1, std::memory_order_relaxed);
+}
+
+std::function<void()> Session::make_interrupter() {
+  // Called on any thread, also long after the connection or even the server is gone.
+  return [weak = weak_from_this(), request = requests_] {
+    const auto session = weak.lock();
+    if (!session) return;
+    auto job = [weak, request] {
+      if (const auto alive = weak.lock()) alive->interrupt(request);
+    };
+    asio::post(session->thread_->io, std::move(job));
+  };
+}
+
+void Session::interrupt(std::uint64_t request) {
+  if (request == requests_ && !idle_) wire_.cut();
+}
+
+}  // namespace berth::server

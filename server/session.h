@@ -1,0 +1,89 @@
+// One connection: read a head, have it handled, write the answer, again. One coroutine on one I/O thread.
+//
+// While it waits for the next request it holds no buffer, so that ten thousand idle connections cost little.
+#pragma once
+
+#include <boost/intrusive/list_hook.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "api/http.h"
+#include "server/body_reader.h"
+#include "server/connection_counts.h"
+#include "server/descriptor.h"
+#include "server/response_writer.h"
+#include "server/server.h"
+#include "server/wire.h"
+
+namespace berth::server {
+
+/// What every session uses; outlives them all. Const after construction.
+struct Environment {
+  ServerOptions options;
+  api::Handler& handler;
+  registry::BufferPool& buffers;
+  Pool& disk_pool;
+};
+
+struct ThreadState;
+
+/// A connection that was just accepted.
+struct Accepted {
+  Descriptor descriptor;
+  bool v6 = false;
+  std::string peer_address;
+  std::size_t listener = 0;
+  ConnectionSlot slot;
+};
+
+using SessionHook = boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+/// Its own I/O thread only, but for what the interrupter does.
+class Session final : public SessionHook, public std::enable_shared_from_this<Session> {
+ public:
+  Session(asio::ip::tcp::socket socket, Accepted accepted, const Environment& environment,
+          std::shared_ptr<ThreadState> thread);
+
+  /// Until the connection ends. The caller keeps the session alive meanwhile.
+  asio::awaitable<void> run();
+
+  /// Ends waits that took too long.
+  void check(SteadyTime now) { wire_.check(now); }
+  /// Between two requests, or before the first, with nothing arrived.
+  bool idle() const { return idle_ && !wire_.over() && wire_.readable() == 0; }
+  void cut() { wire_.cut(); }
+  /// After run(), however it ended.
+  void end();
+  const std::string& peer_address() const { return accepted_.peer_address; }
+
+ private:
+  enum class Next : std::uint8_t { request, linger, close };
+
+  asio::awaitable<bool> wait_for_request();
+  asio::awaitable<Next> read_and_serve();
+  asio::awaitable<Next> serve(const RequestHeadParser& parser);
+  asio::awaitable<api::Response> handle(api::Request& request);
+  asio::awaitable<Next> refuse(HeadRefusal refusal);
+  asio::awaitable<ResponseWriter::End> send(const api::Response& response, bool with_body, bool close,
+                                            std::uint64_t& body_bytes);
+  asio::awaitable<void> linger();
+  api::Request make_request(const RequestHead& head) const;
+  std::function<void()> make_interrupter();
+  void interrupt(std::uint64_t request);
+  std::string_view unread() const;
+
+  const std::shared_ptr<ThreadState> thread_;  ///< first, so that the socket goes before its io_context
+  const Environment& environment_;
+  Accepted accepted_;
+  Wire wire_;
+  Input input_;
+  std::uint64_t requests_ = 0;  ///< so that a late interrupter does not hit the next one
+  bool idle_ = false;
+  bool reset_ = false;
+};
+
+/// An error of the server itself, in the protocol's own form.
+api::Response error_response(unsigned status, std::string_view reason);
+
+}  // namespace berth::server
