@@ -28,10 +28,12 @@ using rocksdb::Status;
 /// Guards every pending write against memory errors on its way through the batch and the memtable.
 constexpr std::size_t kProtectionBytesPerKey = 8;
 
+Error would_block_error() { return make_error(ErrorCode::would_block, "not in memory"); }
+
 /// RocksDB's Status as an Error: the one place where it is translated.
 Error error_from_status(const Status& status, const char* what) {
+  if (status.IsIncomplete()) return would_block_error();
   std::string detail = std::string(what) + ": " + status.ToString();
-  if (status.IsIncomplete()) return make_error(ErrorCode::would_block, "not in memory", std::move(detail));
   if (status.IsNoSpace() || status.subcode() == Status::kSpaceLimit) {
     return make_error(ErrorCode::storage_full, "the disk that holds the index is full", std::move(detail));
   }
@@ -240,23 +242,37 @@ class RocksReader final : public Reader {
   Result<std::optional<std::string>> get(Family family, std::string_view key) const override {
     if (!database_.open.load(std::memory_order_relaxed)) return closed_error();
     std::string value;
-    const Status status = database_.db->Get(options_, database_.families[family], rocksdb::Slice(key), &value);
+    rocksdb::ColumnFamilyHandle* handle = database_.families[family];
+    const Status status = database_.db->Get(options_, handle, rocksdb::Slice(key), &value);
     if (status.IsNotFound()) return std::optional<std::string>();
     if (!status.ok()) return error_from_status(status, "get");
+    // RocksDB before 9.0 answers a read of the caches alone with OK and no bytes when the file is not open (its change
+    // 12443). Only this call tells that from an empty value.
+    if (value.empty() && options_.read_tier == rocksdb::kBlockCacheTier) {
+      bool value_found = false;
+      database_.db->KeyMayExist(options_, handle, rocksdb::Slice(key), &value, &value_found);
+      if (!value_found) return would_block_error();
+    }
     return std::optional<std::string>(std::move(value));
   }
 
   Result<std::vector<std::optional<std::string>>> multi_get(Family family,
                                                             std::span<const std::string> keys) const override {
     if (!database_.open.load(std::memory_order_relaxed)) return closed_error();
+    std::vector<std::optional<std::string>> answers(keys.size());
+    if (options_.read_tier == rocksdb::kBlockCacheTier) {
+      // MultiGet reads from the disk all the same, so the caches are asked key by key.
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        BERTH_TRY(answers[i], get(family, keys[i]));
+      }
+      return answers;
+    }
+    if (keys.empty()) return answers;
     std::vector<rocksdb::Slice> slices(keys.begin(), keys.end());
     std::vector<rocksdb::PinnableSlice> values(keys.size());
     std::vector<Status> statuses(keys.size());
-    if (!keys.empty()) {
-      database_.db->MultiGet(options_, database_.families[family], slices.size(), slices.data(), values.data(),
-                             statuses.data());
-    }
-    std::vector<std::optional<std::string>> answers(keys.size());
+    database_.db->MultiGet(options_, database_.families[family], slices.size(), slices.data(), values.data(),
+                           statuses.data());
     for (std::size_t i = 0; i < keys.size(); ++i) {
       if (statuses[i].IsNotFound()) continue;
       if (!statuses[i].ok()) return error_from_status(statuses[i], "multi-get");
@@ -441,8 +457,8 @@ Result<std::vector<std::string>> existing_families(rocksdb::Env& env, const rock
   if (!current.IsNotFound()) return error_from_status(current, "open");
   // RocksDB would make a new, empty store here. That is only right when no data says that there was one.
   std::vector<std::string> files;
-  const Status status = env.GetChildren(directory, &files);
-  if (status.IsNotFound()) return std::vector<std::string>();
+  Status status = env.CreateDirIfMissing(directory);
+  if (status.ok()) status = env.GetChildren(directory, &files);
   if (!status.ok()) return error_from_status(status, "open");
   for (const std::string& file : files) {
     if (file.ends_with(".sst") || file.ends_with(".log")) {

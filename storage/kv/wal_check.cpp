@@ -63,17 +63,14 @@ class Surveyor {
         zeros(block.substr(at), offset);
         break;
       }
-      if (at + kHeaderBytes + length > block.size()) {
-        damaged(offset, "a record is cut short");
+      const auto payload = checked_payload(block.substr(at));
+      if (!payload) {
+        const bool is_short = at + kHeaderBytes + length > block.size();
+        damaged(offset, is_short ? "a record is cut short" : "a checksum does not match");
+        search(block.substr(at));  // its length cannot be trusted, so where the next one begins is not known
         break;
       }
-      const std::string_view checked = block.substr(at + 6, 1 + length);
-      if (read_little_endian(header.substr(0, 4)) != masked_crc32c(checked)) {
-        // Its length cannot be trusted either, so the rest of the block is lost with it.
-        damaged(offset, "a checksum does not match");
-        break;
-      }
-      fragment(type, checked.substr(1), offset);
+      fragment(type, *payload, offset);
       at += kHeaderBytes + length;
     }
     const bool is_last = block.size() < kBlockBytes;
@@ -88,10 +85,38 @@ class Surveyor {
   }
 
  private:
+  /// What the fragment at the beginning of `bytes` holds, when it is whole.
+  static std::optional<std::string_view> checked_payload(std::string_view bytes) {
+    const auto length = static_cast<std::size_t>(read_little_endian(bytes.substr(4, 2)));
+    if (kHeaderBytes + length > bytes.size()) return std::nullopt;
+    const std::string_view checked = bytes.substr(6, 1 + length);
+    if (read_little_endian(bytes.substr(0, 4)) != masked_crc32c(checked)) return std::nullopt;
+    return checked.substr(1);
+  }
+
   void zeros(std::string_view rest, std::uint64_t offset) {
     if (in_record_) damaged(record_at_, "the middle of a record is missing");
     if (!zeros_at_) zeros_at_ = offset;
-    if (rest.find_first_not_of('\0') != std::string_view::npos) damaged(offset, "bytes that are no record");
+    if (rest.find_first_not_of('\0') == std::string_view::npos) return;
+    damaged(offset, "bytes that are no record");
+    search(rest);
+  }
+
+  /// Looks for the beginning of a whole record at every byte of a damaged block. It must continue the sequence, so that
+  /// a value which happens to hold such bytes is not taken for one.
+  void search(std::string_view bytes) {
+    constexpr std::uint64_t kSequencesMax = 1 << 20;  // more than the rest of a block and the record cut with it hold
+    if (searches_left_-- <= 0) return;
+    for (std::size_t at = 1; at + kHeaderBytes + kBatchHeaderBytes <= bytes.size(); ++at) {
+      const auto type = static_cast<std::uint8_t>(bytes[at + 6]);
+      if (type != kFull && type != kFirst) continue;
+      const auto payload = checked_payload(bytes.substr(at));
+      if (!payload || payload->size() < kBatchHeaderBytes) continue;
+      const std::uint64_t sequence = read_little_endian(payload->substr(0, 8));
+      if (next_sequence_ && (sequence < *next_sequence_ || sequence > *next_sequence_ + kSequencesMax)) continue;
+      survey_.record_after_damage = true;
+      return;
+    }
   }
 
   void damaged(std::uint64_t offset, const char* what) {
@@ -138,6 +163,7 @@ class Surveyor {
   std::string head_;  ///< the first bytes of the record at hand
   std::optional<std::uint64_t> next_sequence_;
   std::optional<std::uint64_t> zeros_at_;
+  int searches_left_ = 64;  ///< each costs some milliseconds; what follows damage begins in the same block or the next
 };
 
 Error wal_error(const std::string& path, const std::string& detail) {
@@ -174,14 +200,13 @@ Result<Survey> survey_file(rocksdb::Env& env, const std::string& path) {
 }
 
 Result<void> cut(rocksdb::Env& env, const std::string& path, std::uint64_t size) {
-  if (const auto status = env.Truncate(path, size); !status.ok()) return io_error(status);
-  // Durable before anything is written after it: a later reader takes what follows a torn record for damage.
   std::unique_ptr<rocksdb::WritableFile> file;
-  if (const auto status = env.ReopenWritableFile(path, &file, rocksdb::EnvOptions()); !status.ok()) {
-    return io_error(status);
-  }
-  if (const auto status = file->Fsync(); !status.ok()) return io_error(status);
-  if (const auto status = file->Close(); !status.ok()) return io_error(status);
+  auto status = env.ReopenWritableFile(path, &file, rocksdb::EnvOptions());
+  if (status.ok()) status = file->Truncate(size);
+  // Durable before anything is written after it: a later reader takes what follows a torn record for damage.
+  if (status.ok()) status = file->Fsync();
+  if (status.ok()) status = file->Close();
+  if (!status.ok()) return io_error(status);
   return {};
 }
 
