@@ -149,14 +149,12 @@ class LocalBlobStore final : public BlobStore {
                         std::to_string(sidecar.size()) + " bytes");
     }
     // The sidecar is whole before the staging file exists, so a staging file without one is never an acknowledged one.
-    Result<void> noted = write_sidecar(upload_id, sidecar);
-    if (!noted.has_value()) {
-      ignore(files_.remove(sidecar_path(upload_id)));  // at the next start staged() removes what is left here
-      return noted.error();
-    }
-    Result<Fd> fd = files_.open(staging_path(upload_id), OpenMode::create_new);
+    BERTH_TRY(const Fd sidecar_fd, files_.open(sidecar_path(upload_id), OpenMode::create_new));
+    const std::string text = oci::sha256(sidecar).to_string() + '\n' + sidecar;
+    const Result<void> noted = files_.write_at(sidecar_fd.get(), as_bytes(text), 0);
+    Result<Fd> fd = noted.has_value() ? files_.open(staging_path(upload_id), OpenMode::create_new) : noted.error();
     if (!fd.has_value()) {
-      ignore(files_.remove(sidecar_path(upload_id)));  // as above
+      ignore(files_.remove(sidecar_path(upload_id)));  // if it stays, the next start removes it
       return fd.error();
     }
     return wrap(std::move(*fd), upload_id);
@@ -263,12 +261,6 @@ class LocalBlobStore final : public BlobStore {
 
   std::unique_ptr<Staging> wrap(Fd fd, const std::string& upload_id) {
     return std::make_unique<LocalStaging>(files_, std::move(fd), upload_id, options_.writeback_bytes);
-  }
-
-  Result<void> write_sidecar(const std::string& upload_id, const std::string& content) {
-    const std::string text = oci::sha256(content).to_string() + '\n' + content;
-    BERTH_TRY(const Fd fd, files_.open(sidecar_path(upload_id), OpenMode::create_new));
-    return files_.write_at(fd.get(), as_bytes(text), 0);
   }
 
   /// False when there is no such upload any more: a file is missing, or the sidecar is not what was written.
