@@ -1,0 +1,210 @@
+#include "cli/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <ostream>
+
+#include "cli/commands.h"
+
+namespace berth::cli {
+namespace {
+
+/// What was typed; commands share the fields they have in common.
+struct Arguments {
+  std::string config;
+  std::vector<std::string> set;
+  std::vector<std::string> listen;
+  std::string data;
+  std::string log_level;
+  std::string port_file;
+  std::string url;
+  std::string address;
+  std::string timeout;
+  std::string server;
+  std::string output = "table";
+  std::string repository;
+  bool yes = false;
+};
+
+void add_config_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("--config", arguments.config, "configuration file (default: $BERTH_CONFIG, else none)")
+      ->type_name("FILE");
+  command.add_option("--set", arguments.set, "any setting, as limits.manifest_size=8MiB; may repeat")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+}
+
+void add_timeout_option(CLI::App& command, Arguments& arguments, const std::string& standard) {
+  command.add_option("--timeout", arguments.timeout, "how long to wait for an answer (default: " + standard + ")")
+      ->type_name("DURATION");
+}
+
+void add_remote_options(CLI::App& command, Arguments& arguments) {
+  command
+      .add_option("--server", arguments.server, "where berth is (default: $BERTH_SERVER, else http://127.0.0.1:5000)")
+      ->type_name("URL");
+  add_timeout_option(command, arguments, "30s");
+}
+
+void add_output_option(CLI::App& command, Arguments& arguments) {
+  command.add_option("-o,--output", arguments.output, "table or json")
+      ->type_name("FORMAT")
+      ->check(CLI::IsMember({"table", "json"}));
+}
+
+std::string value_or(const std::map<std::string, std::string>& environment, const std::string& name,
+                     std::string fallback) {
+  auto found = environment.find(name);
+  return found == environment.end() || found->second.empty() ? fallback : found->second;
+}
+
+/// A problem of the arguments that CLI11 does not look for; empty: none.
+using Problem = std::optional<std::string>;
+
+Problem fill_sources(const Arguments& arguments, const Program& program, config::Sources& sources) {
+  std::string file = arguments.config.empty() ? value_or(program.environment, "BERTH_CONFIG", "") : arguments.config;
+  if (!file.empty()) sources.file = file;
+  sources.environment = program.environment;
+  for (const auto& pair : arguments.set) {
+    std::size_t equals = pair.find('=');
+    if (equals == pair.npos || equals == 0) return "--set " + pair + ": expected KEY=VALUE";
+    sources.flags.emplace_back(pair.substr(0, equals), pair.substr(equals + 1));
+  }
+  // After --set, so that a flag of its own wins over the general one.
+  std::string listeners;
+  for (const auto& address : arguments.listen) {
+    auto parsed = config::parse_host_port(address);
+    if (!parsed) return "--listen " + address + ": " + parsed.error().message;
+    listeners += (listeners.empty() ? "{address: \"" : ", {address: \"") + address + "\"}";
+  }
+  if (!listeners.empty()) sources.flags.emplace_back("listeners", "[" + listeners + "]");
+  if (!arguments.data.empty()) sources.flags.emplace_back("data.directory", arguments.data);
+  if (!arguments.log_level.empty()) sources.flags.emplace_back("log.level", arguments.log_level);
+  return std::nullopt;
+}
+
+Problem fill_timeout(const Arguments& arguments, std::chrono::milliseconds& timeout) {
+  if (arguments.timeout.empty()) return std::nullopt;
+  auto parsed = config::parse_duration(arguments.timeout);
+  if (!parsed) return "--timeout " + arguments.timeout + ": " + parsed.error().message;
+  if (parsed->count() == 0 || *parsed > std::chrono::hours(24))
+    return "--timeout " + arguments.timeout + ": expected more than nothing and at most 24h";
+  timeout = *parsed;
+  return std::nullopt;
+}
+
+RemoteCall remote_call(const Arguments& arguments, const Program& program) {
+  RemoteCall call;
+  call.server = arguments.server.empty() ? value_or(program.environment, "BERTH_SERVER", "http://127.0.0.1:5000")
+                                         : arguments.server;
+  while (call.server.ends_with('/')) call.server.pop_back();
+  call.output = arguments.output == "json" ? Output::json : Output::table;
+  return call;
+}
+
+/// The tree of commands; each is asked afterwards whether it was the one.
+struct Commands {
+  explicit Commands(Arguments& arguments) {
+    app.require_subcommand(1);
+    serve = app.add_subcommand("serve", "run the server until SIGTERM");
+    add_config_options(*serve, arguments);
+    serve->add_option("--listen", arguments.listen, "address to listen on (default: 127.0.0.1:5000); may repeat")
+        ->type_name("ADDR:PORT")
+        ->allow_extra_args(false);
+    serve->add_option("--data", arguments.data, "where everything is kept (default: ./berth-data)")->type_name("DIR");
+    serve->add_option("--log-level", arguments.log_level, "trace, debug, info, warning or error")->type_name("LEVEL");
+    serve->add_option("--port-file", arguments.port_file, "write the ports in use there, one a line")
+        ->type_name("FILE");
+
+    auto* config = app.add_subcommand("config", "look at the settings");
+    config->require_subcommand(1);
+    check = config->add_subcommand("check", "say every problem of the settings, with its line: exit 0, or 8 if any");
+    add_config_options(*check, arguments);
+    print = config->add_subcommand("print", "show every setting and where its value comes from");
+    add_config_options(*print, arguments);
+    schema = config->add_subcommand("schema", "print a JSON Schema of the file, for editors");
+    reference = config->add_subcommand("reference", "print all settings as Markdown");
+
+    health = app.add_subcommand("health", "ask a server whether it is ready: exit 0, else 8, or 6 when it is not there");
+    add_config_options(*health, arguments);
+    auto* url = health->add_option("--url", arguments.url, "what to ask, in full")->type_name("URL");
+    health->add_option("--address", arguments.address, "whom to ask (default: where the settings listen)")
+        ->type_name("ADDR:PORT")
+        ->excludes(url);
+    add_timeout_option(*health, arguments, "5s");
+
+    version = app.add_subcommand("version", "say which berth this is");
+    add_output_option(*version, arguments);
+
+    auto* repo = app.add_subcommand("repo", "repositories of a running server");
+    repo->require_subcommand(1);
+    repo_ls = repo->add_subcommand("ls", "list them");
+    add_remote_options(*repo_ls, arguments);
+    add_output_option(*repo_ls, arguments);
+    repo_rm = repo->add_subcommand("rm", "delete one with all its tags");
+    add_remote_options(*repo_rm, arguments);
+    repo_rm->add_option("name", arguments.repository, "its name, as team/app")->required();
+    repo_rm->add_flag("--yes", arguments.yes, "do not ask");
+
+    auto* tag = app.add_subcommand("tag", "tags of a repository");
+    tag->require_subcommand(1);
+    tag_ls = tag->add_subcommand("ls", "list them");
+    add_remote_options(*tag_ls, arguments);
+    add_output_option(*tag_ls, arguments);
+    tag_ls->add_option("name", arguments.repository, "the repository, as team/app")->required();
+  }
+
+  CLI::App app{"berth: a container registry in one program", "berth"};
+  CLI::App *serve, *check, *print, *schema, *reference, *health, *version, *repo_ls, *repo_rm, *tag_ls;
+};
+
+int parse_and_run(int argc, const char* const* argv, const Program& program) {
+  Arguments arguments;
+  Commands commands(arguments);
+  try {
+    commands.app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help is an answer, all else a mistake.
+    return commands.app.exit(error, program.out, program.err) == 0 ? kOk : kUsage;
+  }
+
+  auto wrong = [&](const std::string& problem) {
+    program.err << "berth: " << problem << '\n';
+    return static_cast<int>(kUsage);
+  };
+  if (*commands.version) return show_version(arguments.output == "json" ? Output::json : Output::table, program);
+  if (*commands.schema) return config_schema(program);
+  if (*commands.reference) return config_reference(program);
+  if (*commands.repo_ls || *commands.repo_rm || *commands.tag_ls) {
+    RemoteCall call = remote_call(arguments, program);
+    if (auto problem = fill_timeout(arguments, call.timeout)) return wrong(*problem);
+    if (*commands.repo_rm) return remove_repository(call, arguments.repository, arguments.yes, program);
+    return *commands.tag_ls ? list_tags(call, arguments.repository, program) : list_repositories(call, program);
+  }
+  config::Sources sources;
+  if (auto problem = fill_sources(arguments, program, sources)) return wrong(*problem);
+  if (*commands.check) return config_check(sources, program);
+  if (*commands.print) return config_print(sources, program);
+  if (*commands.health) {
+    HealthCall call;
+    call.url = arguments.url;
+    call.address = arguments.address;
+    call.sources = std::move(sources);
+    if (auto problem = fill_timeout(arguments, call.timeout)) return wrong(*problem);
+    return health(call, program);
+  }
+  return program.serve({std::move(sources), arguments.port_file});
+}
+
+}  // namespace
+
+int run(int argc, const char* const* argv, const Program& program) {
+  // Libraries throw (CLI11, nlohmann, the allocator); nothing beyond this point does.
+  try {
+    return parse_and_run(argc, argv, program);
+  } catch (const std::exception& error) {
+    program.err << "berth: " << error.what() << '\n';
+    return kFailure;
+  }
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,45 @@
+// The `berth` command: what a person types. Everything but `serve` works through the HTTP API or on the settings alone.
+#pragma once
+
+#include <functional>
+#include <iosfwd>
+#include <map>
+#include <string>
+
+#include "config/settings.h"
+
+namespace berth::cli {
+
+/// Part of the contract with scripts: never renumber.
+enum ExitCode : int {
+  kOk = 0,
+  kFailure = 1,
+  kUsage = 2,  ///< wrong arguments or settings
+  kNotFound = 3,
+  kDenied = 4,
+  kConflict = 5,  ///< or refused by policy
+  kUnreachable = 6,
+  kPartly = 7,       ///< some of it was done
+  kCheckFailed = 8,  ///< a check found problems
+};
+
+struct ServeCall {
+  config::Sources sources;
+  std::string port_file;  ///< where to write the ports in use; empty: nowhere
+};
+
+/// What a run of the command stands on, so that tests can give it their own.
+struct Program {
+  std::string version;
+  std::function<int(const ServeCall&)> serve;
+  std::map<std::string, std::string> environment;
+  std::istream& in;
+  std::ostream& out;         ///< data
+  std::ostream& err;         ///< talk
+  bool interactive = false;  ///< a person can answer a question on `in`
+};
+
+/// Parses the arguments and does what they say. Answers an ExitCode, or what `serve` answered. Throws nothing.
+int run(int argc, const char* const* argv, const Program& program);
+
+}  // namespace berth::cli

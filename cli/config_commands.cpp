@@ -1,0 +1,107 @@
+// `berth config …`, `berth health`, `berth version`: what needs the settings at most.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <ostream>
+
+#include "cli/commands.h"
+#include "cli/http_client.h"
+
+namespace berth::cli {
+namespace {
+
+/// The URL of /readyz for a listener: a wildcard is asked on loopback.
+std::string readyz_url(const config::HostPort& address) {
+  std::string host = address.host;
+  if (host == "0.0.0.0") host = "127.0.0.1";
+  if (host == "::") host = "::1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return "http://" + host + ":" + std::to_string(address.port) + "/readyz";
+}
+
+bool serves_health(const config::ListenerSettings& listener) {
+  return std::find(listener.serve.begin(), listener.serve.end(), "health") != listener.serve.end();
+}
+
+}  // namespace
+
+int config_check(const config::Sources& sources, const Program& program) {
+  auto loaded = config::load(sources);
+  if (!loaded) {
+    program.err << loaded.error().message << '\n';
+    return kCheckFailed;
+  }
+  program.err << "the settings are good\n";
+  return kOk;
+}
+
+int config_print(const config::Sources& sources, const Program& program) {
+  auto text = config::print(sources);
+  if (!text) {
+    program.err << text.error().message << '\n';
+    return kUsage;
+  }
+  program.out << *text;
+  return kOk;
+}
+
+int config_schema(const Program& program) {
+  program.out << config::json_schema();
+  return kOk;
+}
+
+int config_reference(const Program& program) {
+  program.out << config::markdown_reference();
+  return kOk;
+}
+
+int health(const HealthCall& call, const Program& program) {
+  HttpRequest request;
+  request.timeout = call.timeout;
+  request.use_proxy = false;  // a probe means this server, not what a proxy says of it
+  request.url = call.url;
+  if (request.url.empty()) {
+    std::string address = call.address;
+    if (address.empty()) {
+      auto settings = config::load(call.sources);
+      if (!settings) {
+        program.err << settings.error().message << '\n';
+        return kUsage;
+      }
+      auto found = std::find_if(settings->listeners.begin(), settings->listeners.end(), serves_health);
+      if (found == settings->listeners.end()) {
+        program.err << "berth: no listener of the settings serves health; say --address or --url\n";
+        return kUsage;
+      }
+      address = found->address;
+    }
+    auto parsed = config::parse_host_port(address);
+    if (!parsed || parsed->port == 0) {
+      program.err << "berth: " << address << ": "
+                  << (parsed ? "port 0 cannot be asked; say --address or --url" : parsed.error().message) << '\n';
+      return kUsage;
+    }
+    request.url = readyz_url(*parsed);
+  }
+  auto answered = send(request);
+  if (auto* gone = std::get_if<Unreachable>(&answered)) {
+    program.err << "berth: " << request.url << ": " << gone->reason << '\n';
+    return kUnreachable;
+  }
+  const auto& answer = std::get<HttpAnswer>(answered);
+  if (answer.status == 200) {
+    program.out << "ready\n";
+    return kOk;
+  }
+  program.err << "berth: " << request.url << ": not ready (" << answer.status << ")\n";
+  return kCheckFailed;
+}
+
+int show_version(Output output, const Program& program) {
+  if (output == Output::json)
+    program.out << nlohmann::json{{"version", program.version}}.dump() << '\n';
+  else
+    program.out << "berth " << program.version << '\n';
+  return kOk;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,57 @@
+#include "cli/http_client.h"
+
+#include <curl/curl.h>
+#include <strings.h>
+
+#include <array>
+#include <memory>
+#include <string_view>
+
+namespace berth::cli {
+namespace {
+
+constexpr std::size_t kBodyBytesMax = 16 << 20;
+
+std::size_t take_body(char* data, std::size_t one, std::size_t size, void* user) {
+  auto& body = *static_cast<std::string*>(user);
+  if (body.size() + size * one > kBodyBytesMax) return 0;  // ends the transfer with an error
+  body.append(data, size * one);
+  return size * one;
+}
+
+std::size_t take_header(char* data, std::size_t one, std::size_t size, void* user) {
+  std::string_view line(data, size * one);
+  constexpr std::string_view kLink = "link:";
+  if (line.size() > kLink.size() && strncasecmp(line.data(), kLink.data(), kLink.size()) == 0)
+    static_cast<HttpAnswer*>(user)->link = std::string(line.substr(kLink.size()));
+  return line.size();
+}
+
+}  // namespace
+
+std::variant<HttpAnswer, Unreachable> send(const HttpRequest& request) {
+  static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
+  std::unique_ptr<CURL, void (*)(CURL*)> curl(kReady == CURLE_OK ? curl_easy_init() : nullptr, &curl_easy_cleanup);
+  if (!curl) return Unreachable{"libcurl cannot be used"};
+  HttpAnswer answer;
+  std::array<char, CURL_ERROR_SIZE> detail{};
+  curl_easy_setopt(curl.get(), CURLOPT_URL, request.url.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_CUSTOMREQUEST, request.method.c_str());
+  curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl.get(), CURLOPT_PATH_AS_IS, 1L);
+  curl_easy_setopt(curl.get(), CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
+  curl_easy_setopt(curl.get(), CURLOPT_USERAGENT, "berth");
+  curl_easy_setopt(curl.get(), CURLOPT_ERRORBUFFER, detail.data());
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, &take_body);
+  curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
+  curl_easy_setopt(curl.get(), CURLOPT_HEADERFUNCTION, &take_header);
+  curl_easy_setopt(curl.get(), CURLOPT_HEADERDATA, &answer);
+  if (!request.use_proxy) curl_easy_setopt(curl.get(), CURLOPT_NOPROXY, "*");
+  CURLcode code = curl_easy_perform(curl.get());
+  if (code != CURLE_OK) return Unreachable{detail[0] != '\0' ? detail.data() : curl_easy_strerror(code)};
+  curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &answer.status);
+  return answer;
+}
+
+}  // namespace berth::cli

@@ -1,0 +1,131 @@
+#include "server/assemble.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "api/errors.h"
+
+namespace berth::server {
+namespace {
+
+bool serves(const config::ListenerSettings& listener, std::string_view what) {
+  return std::find(listener.serve.begin(), listener.serve.end(), what) != listener.serve.end();
+}
+
+std::chrono::seconds whole_seconds(std::chrono::milliseconds duration) {
+  return std::chrono::ceil<std::chrono::seconds>(duration);
+}
+
+/// "registry.example.com" of "https://registry.example.com:8443"; "[::1]" keeps its brackets.
+std::string host_of(const std::string& url) {
+  std::size_t begin = url.find("//");
+  if (begin == url.npos) return {};
+  std::string host = url.substr(begin + 2);
+  std::size_t bracket = host.find(']');
+  std::size_t colon = host.find(':', bracket == host.npos ? 0 : bracket);
+  return host.substr(0, colon);
+}
+
+bool is_health_path(std::string_view target) {
+  std::string_view path = target.substr(0, target.find('?'));
+  return path == "/livez" || path == "/readyz" || path == "/startupz";
+}
+
+}  // namespace
+
+ServerOptions server_options(const config::Settings& settings) {
+  ServerOptions options;
+  for (const auto& listener : settings.listeners) {
+    auto address = config::parse_host_port(listener.address);
+    if (!address) continue;  // load() let none of these through
+    // "localhost" is whatever a resolver says; the settings promise that it is this machine.
+    std::string host = address->host == "localhost" ? "127.0.0.1" : address->host;
+    options.listeners.push_back({host, address->port, config::is_loopback(host)});
+  }
+  const auto& limits = settings.limits;
+  options.io_threads = settings.threads.io;
+  options.connections_max = limits.connections;
+  options.connections_per_address_max = limits.connections_per_address;
+  options.header_bytes_max = limits.header_bytes;
+  options.header_timeout = whole_seconds(limits.header_timeout);
+  options.idle_timeout = whole_seconds(limits.idle_timeout);
+  options.rate_window = whole_seconds(limits.rate_window);
+  options.rate_bytes = limits.rate_bytes_per_second * static_cast<std::uint64_t>(options.rate_window.count());
+  options.drain_timeout = whole_seconds(limits.drain_timeout);
+  return options;
+}
+
+api::ServiceOptions service_options(const config::Settings& settings) {
+  api::ServiceOptions options;
+  options.page_entries_max = settings.limits.page_entries;
+  options.catalog_page_default = std::min<std::size_t>(options.catalog_page_default, options.page_entries_max);
+  options.ranges_max = settings.limits.ranges;
+  options.manifest_bytes_max = settings.limits.manifest_bytes;
+  // At least one manifest of the largest size must fit.
+  options.manifest_bodies_bytes_max = std::max<std::size_t>(options.manifest_bodies_bytes_max, options.manifest_bytes_max);
+  options.tags_per_push_max = settings.limits.tags_per_push;
+  options.blob_bytes_max = settings.limits.blob_bytes;
+  if (!settings.public_url.empty()) options.allowed_hosts.push_back(host_of(settings.public_url));
+  return options;
+}
+
+registry::RegistryOptions registry_options(const config::Settings& settings) {
+  registry::RegistryOptions options;
+  options.inline_bytes_max = settings.data.inline_limit_bytes;
+  options.manifest_bytes_max = settings.limits.manifest_bytes;
+  options.manifest.depth_max = settings.limits.manifest_depth;
+  options.manifest.descriptors_max = settings.limits.manifest_descriptors;
+  options.manifest.accept_artifact_manifest = settings.registry.accept_artifact_manifest;
+  options.sparse_indexes = settings.registry.sparse_indexes;
+  options.anonymous_mount = settings.registry.anonymous_mount;
+  options.deletion = settings.registry.deletion;
+  options.blob_bytes_max = settings.limits.blob_bytes;
+  options.tags_per_push_max = settings.limits.tags_per_push;
+  options.collection_grace = settings.collection.grace;
+  options.undo_window = settings.undo.window;
+  options.reap_delay = settings.collection.reap_delay;
+  options.upload_ttl = settings.limits.upload_ttl;
+  options.change_log_keep = settings.registry.change_log_keep;
+  options.collector_interval = settings.collection.interval;
+  options.uploads_open_max = settings.limits.uploads_open;
+  options.answer_cache_bytes = settings.cache.manifests_bytes;
+  return options;
+}
+
+storage::BallastOptions ballast_options(const config::Settings& settings) {
+  storage::BallastOptions options;
+  options.directory = settings.data.directory;
+  options.size_min = settings.data.ballast_min_bytes;
+  options.size_max = settings.data.ballast_max_bytes;
+  return options;
+}
+
+ThreadCounts thread_counts(const config::Settings& settings, std::size_t cores) {
+  cores = std::max<std::size_t>(1, cores);
+  ThreadCounts counts;
+  counts.disk = settings.threads.disk != 0 ? settings.threads.disk : std::max<std::size_t>(8, 4 * cores);
+  counts.cpu = settings.threads.cpu != 0 ? settings.threads.cpu : cores;
+  return counts;
+}
+
+ListenerGate::ListenerGate(api::Handler& next, const config::Settings& settings, Entropy& entropy)
+    : next_(next), entropy_(entropy), access_log_(settings.log.access) {
+  for (const auto& listener : settings.listeners)
+    listeners_.push_back({serves(listener, "registry"), serves(listener, "health")});
+}
+
+asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {
+  const Serves& allowed = listeners_.at(request.listener);
+  if (is_health_path(request.target) ? allowed.health : allowed.registry) co_return co_await next_.handle(request);
+  request.id = make_uuid(entropy_);
+  co_return api::error_response(make_error(ErrorCode::route_unknown, "this listener does not serve that"), request.id);
+}
+
+void ListenerGate::finished(const api::Request& request, const api::Response& response, std::uint64_t bytes_sent,
+                            bool complete, std::chrono::steady_clock::duration elapsed) {
+  // What went wrong in the server itself is always told.
+  bool wanted = access_log_.load(std::memory_order_relaxed) || response.status >= 500;
+  if (wanted) next_.finished(request, response, bytes_sent, complete, elapsed);
+}
+
+}  // namespace berth::server

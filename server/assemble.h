@@ -1,0 +1,48 @@
+// From settings to the options of each part, and what stands between the sockets and the api.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <vector>
+
+#include "api/http.h"
+#include "api/service.h"
+#include "config/settings.h"
+#include "registry/registry.h"
+#include "server/server.h"
+#include "storage/ballast.h"
+
+namespace berth::server {
+
+ServerOptions server_options(const config::Settings& settings);
+api::ServiceOptions service_options(const config::Settings& settings);
+registry::RegistryOptions registry_options(const config::Settings& settings);
+storage::BallastOptions ballast_options(const config::Settings& settings);
+
+struct ThreadCounts {
+  std::size_t disk = 8;
+  std::size_t cpu = 1;
+};
+ThreadCounts thread_counts(const config::Settings& settings, std::size_t cores);
+
+/// Lets each listener serve what it is meant for, and drops the access log lines that nobody wants. Thread-safe.
+class ListenerGate final : public api::Handler {
+ public:
+  ListenerGate(api::Handler& next, const config::Settings& settings, Entropy& entropy);
+  asio::awaitable<api::Response> handle(api::Request& request) override;
+  void finished(const api::Request& request, const api::Response& response, std::uint64_t bytes_sent, bool complete,
+                std::chrono::steady_clock::duration elapsed) override;
+  void set_access_log(bool on) { access_log_.store(on, std::memory_order_relaxed); }
+
+ private:
+  struct Serves {
+    bool registry = true;
+    bool health = true;
+  };
+  api::Handler& next_;
+  Entropy& entropy_;
+  std::vector<Serves> listeners_;
+  std::atomic<bool> access_log_;
+};
+
+}  // namespace berth::server

@@ -1,0 +1,225 @@
+// The parts list: builds every object in order, passes references down, waits, and takes all apart in reverse.
+#include <spdlog/fmt/fmt.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "api/service.h"
+#include "base/env.h"
+#include "base/log.h"
+#include "base/log_spdlog.h"
+#include "base/task.h"
+#include "cli/cli.h"
+#include "config/settings.h"
+#include "registry/registry.h"
+#include "server/assemble.h"
+#include "server/data_directory.h"
+#include "server/server.h"
+#include "server/shutdown.h"
+#include "storage/ballast.h"
+#include "storage/blobs/blob_store.h"
+#include "storage/file_system.h"
+#include "storage/kv/committer.h"
+#include "storage/kv/rocksdb_kv.h"
+
+extern char** environ;
+
+namespace {
+
+using namespace berth;
+
+// EX_SOFTWARE of sysexits.h: the supervisor shall start berth again.
+constexpr int kExitFatal = 70;
+
+/// One port a line, in the order of the listeners; there in whole or not at all.
+Result<void> write_port_file(const std::string& path, const std::vector<std::uint16_t>& ports) {
+  std::string scratch = path + ".new";
+  std::ofstream file(scratch);
+  for (auto port : ports) file << port << '\n';
+  file.close();
+  std::error_code failed;
+  if (file) std::filesystem::rename(scratch, path, failed);
+  if (!file || failed) return make_error(ErrorCode::io_error, "the port file " + path + " cannot be written");
+  return {};
+}
+
+void log_listeners(const config::Settings& settings, const std::vector<std::uint16_t>& ports) {
+  bool trusted = false;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const auto& listener = settings.listeners[i];
+    const std::string host = listener.address.substr(0, listener.address.rfind(':'));
+    const std::string serve = fmt::format("{}", fmt::join(listener.serve, ","));
+    log::info("listening", {{"address", host}, {"port", ports[i]}, {"serve", serve}});
+    const auto address = config::parse_host_port(listener.address);
+    const bool registry = std::find(listener.serve.begin(), listener.serve.end(), "registry") != listener.serve.end();
+    if (!registry || !address) continue;
+    if (config::is_loopback(address->host))
+      trusted = true;
+    else
+      log::warning("anybody who reaches this address may pull, push and delete: there is neither TLS nor a login",
+                   {{"address", host}, {"port", ports[i]}});
+  }
+  if (trusted) log::info("anybody on this machine may pull, push and delete: there is no login on loopback");
+}
+
+void set_log_level(const config::Settings& settings) {
+  log::set_level(log::parse_level(settings.log.level).value_or(log::Level::info));
+}
+
+void start_log(const config::Settings& settings) {
+  // The settings let through only what these know.
+  log::setup(log::parse_level(settings.log.level).value_or(log::Level::info),
+             log::parse_format(settings.log.format).value_or(log::Format::automatic));
+  log::adopt_spdlog();
+}
+
+/// SIGHUP: reads everything again, applies what can change while running, and names what cannot.
+class Reload {
+ public:
+  Reload(const cli::ServeCall& call, config::Settings settings, server::ListenerGate& gate)
+      : call_(call), running_(std::move(settings)), gate_(gate) {}
+
+  void operator()() {
+    auto loaded = config::load(call_.sources);
+    if (!loaded) {
+      log::error("the settings have problems; nothing was changed", {{"problems", loaded.error().message}});
+      return;
+    }
+    for (const auto& change : config::changes(running_, *loaded))
+      log::event(change.live ? log::Level::info : log::Level::warning,
+                 change.live ? "a setting changed" : "a setting changed that needs a restart",
+                 {{"key", change.key}, {"before", change.before}, {"after", change.after}});
+    running_.log.level = loaded->log.level;
+    running_.log.access = loaded->log.access;
+    set_log_level(running_);
+    gate_.set_access_log(running_.log.access);
+    log::info("settings read again");
+  }
+
+ private:
+  const cli::ServeCall& call_;
+  config::Settings running_;
+  server::ListenerGate& gate_;
+};
+
+void log_error(std::string_view message, const Error& error) {
+  log::error(message, {{"error", error.message}, {"detail", error.log_detail}});
+}
+
+[[noreturn]] void die(const Error& error) {
+  log_error("the index could not be written; ending, so that a restart recovers all that was acknowledged", error);
+  log::flush();
+  ::_exit(kExitFatal);
+}
+
+int fail(const Error& error) {
+  if (error.log_detail.empty())
+    log::error(error.message);
+  else
+    log::error(error.message, {{"detail", error.log_detail}});
+  return cli::kFailure;
+}
+
+int serve(const cli::ServeCall& call) {
+  auto loaded = config::load(call.sources);
+  if (!loaded) {
+    std::cerr << loaded.error().message << '\n';
+    return cli::kUsage;
+  }
+  const config::Settings settings = *std::move(loaded);
+
+  server::Signals signals;  // before any thread, the log's included
+  start_log(settings);
+  ::umask(0077);
+  auto data = server::DataDirectory::open(settings.data.directory);
+  if (!data) return fail(data.error());
+  const std::size_t files_max = server::raise_open_files_limit();
+  log::info("berth starts", {{"version", BERTH_VERSION}, {"data", data->path()}, {"open_files_max", files_max}});
+
+  SystemClock clock;
+  SystemEntropy entropy;
+  const auto threads = server::thread_counts(settings, std::thread::hardware_concurrency());
+  Pool disk_pool("disk", threads.disk);
+  Pool cpu_pool("cpu", threads.cpu);
+  registry::BufferPool buffers(settings.limits.body_buffers_bytes);
+  auto cache = registry::make_answer_cache(settings.cache.manifests_bytes);
+  storage::Ballast ballast(storage::posix_file_system(), server::ballast_options(settings));
+
+  // Opened further down, while the server already answers the health routes; all outlive it.
+  std::unique_ptr<kv::Store> store;
+  std::optional<kv::Committer> committer;
+  std::unique_ptr<storage::BlobStore> blobs;
+  std::unique_ptr<registry::Registry> registry;
+
+  api::Lifecycle lifecycle;
+  auto service = api::make_service(server::service_options(settings), lifecycle, clock, entropy);
+  server::ListenerGate gate(*service, settings, entropy);
+  auto server = server::make_server(server::server_options(settings), gate, buffers, disk_pool, entropy,
+                                    lifecycle.loop_heartbeat_ms);
+  if (auto started = server->start(); !started) return fail(started.error());
+  Reload reload(call, settings, gate);
+  signals.start(std::ref(reload));
+  log_listeners(settings, server->ports());
+  if (!call.port_file.empty())
+    if (auto written = write_port_file(call.port_file, server->ports()); !written) return fail(written.error());
+
+  if (auto held = ballast.open(); !held) return fail(held.error());
+  kv::RocksDbOptions index;
+  index.directory = std::filesystem::path(data->path()) / "index";
+  index.block_cache_bytes = settings.data.block_cache_bytes;
+  index.on_background_error = [](std::string reason) {
+    log::error("the index stopped taking writes", {{"reason", reason}});
+  };
+  auto opened_store = kv::open_rocksdb(registry::schema(), index);
+  if (!opened_store) return fail(opened_store.error());
+  store = *std::move(opened_store);
+
+  auto on_commit = [&cache](std::span<const std::string> touched, std::uint64_t version) {
+    registry::invalidate(*cache, touched, version);
+  };
+  committer.emplace(*store, disk_pool, kv::CommitterOptions{}, on_commit, die);
+  if (auto started = committer->start(); !started) return fail(started.error());
+
+  storage::LocalBlobStoreOptions blob_options;
+  blob_options.directory = data->path();
+  auto opened_blobs = storage::open_local_blob_store(storage::posix_file_system(), blob_options);
+  if (!opened_blobs) return fail(opened_blobs.error());
+  blobs = *std::move(opened_blobs);
+
+  auto opened = registry::open_registry(
+      {*store, *committer, *blobs, ballast, disk_pool, cpu_pool, buffers, clock, entropy}, cache,
+      server::registry_options(settings));
+  if (!opened) return fail(opened.error());
+  registry = *std::move(opened);
+  service->attach(*registry);
+  lifecycle.started.store(true);
+  log::info("ready");
+
+  signals.wait_for_stop();
+  lifecycle.draining.store(true);
+  server->stop();
+  registry->stop();
+  committer->stop();
+  if (auto flushed = store->flush(); !flushed) return fail(flushed.error());
+  log::info("stopped");
+  return cli::kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  cli::Program program{BERTH_VERSION, serve, {}, std::cin, std::cout, std::cerr, ::isatty(STDIN_FILENO) == 1};
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    std::string_view line(*entry);
+    std::size_t equals = line.find('=');
+    if (equals != line.npos) program.environment.emplace(line.substr(0, equals), line.substr(equals + 1));
+  }
+  return cli::run(argc, argv, program);
+}

@@ -1,0 +1,83 @@
+#include "server/shutdown.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/log.h"
+
+namespace berth::server {
+
+Signals::Signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) {
+    std::signal(number, SIG_DFL);  // a parent may have left it ignored, and an ignored signal is never delivered
+    sigaddset(&set, number);
+  }
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  signals_ = storage::Fd(::signalfd(-1, &set, SFD_CLOEXEC));
+  end_ = storage::Fd(::eventfd(0, EFD_CLOEXEC));
+  if (!signals_ || !end_) {
+    log::error("cannot take signals", {{"error", std::strerror(errno)}});
+    std::abort();  // out of descriptors before anything was opened: nothing can work
+  }
+}
+
+Signals::~Signals() {
+  if (!thread_.joinable()) return;
+  std::uint64_t one = 1;
+  while (::write(end_.get(), &one, sizeof one) < 0 && errno == EINTR) {
+  }
+  thread_.join();
+}
+
+void Signals::start(std::function<void()> on_reload) {
+  on_reload_ = std::move(on_reload);
+  thread_ = std::thread([this] { loop(); });
+}
+
+int Signals::wait_for_stop() { return stop_.get_future().get(); }
+
+void Signals::loop() {
+  bool stopping = false;
+  std::array<pollfd, 2> wait{{{signals_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}}};
+  while (true) {
+    if (::poll(wait.data(), wait.size(), -1) < 0) continue;  // EINTR is the only way
+    if (wait[1].revents != 0) return;
+    signalfd_siginfo info{};
+    if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
+    int number = static_cast<int>(info.ssi_signo);
+    if (number == SIGHUP) {
+      on_reload_();
+    } else if (!stopping) {
+      stopping = true;
+      log::info("stopping; a second signal stops without waiting", {{"signal", number == SIGINT ? "SIGINT" : "SIGTERM"}});
+      stop_.set_value(number);
+    } else {
+      log::warning("asked to stop a second time: ending at once");
+      log::flush();
+      ::_exit(128 + number);
+    }
+  }
+}
+
+std::size_t raise_open_files_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  rlimit raised = limit;
+  raised.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &raised) == 0) return raised.rlim_cur;
+  return limit.rlim_cur;
+}
+
+}  // namespace berth::server
