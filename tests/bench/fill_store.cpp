@@ -130,6 +130,7 @@ int main(int argc, char** argv) {
       const auto repository = or_die(oci::RepositoryName::parse("fill/repository" + std::to_string(n / per_repository)));
       const auto config = add_blob(filler, repository, "{}");
       const auto layer = add_blob(filler, repository, std::string(4096, static_cast<char>('a' + n / per_repository % 26)));
+      filler.flush();  // commands that do not wait for each other have no order among them
       for (std::size_t i = 0; i < per_repository && n < manifests; ++i, ++n) add_manifest(filler, repository, config, layer, n);
     }
     filler.flush();
