@@ -1,0 +1,225 @@
+#include "base/log.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <catch2/catch.hpp>
+#include <csignal>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace berth {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// A pipe that stands for standard error. Ends the log before it closes.
+class Pipe {
+ public:
+  Pipe() { REQUIRE(::pipe2(ends_.data(), O_CLOEXEC) == 0); }
+  ~Pipe() {
+    log::shutdown();
+    close_writer();
+    close_reader();
+  }
+  int writer() const { return ends_[1]; }
+  void close_reader() {
+    if (ends_[0] >= 0) ::close(ends_[0]);
+    ends_[0] = -1;
+  }
+  void close_writer() {
+    if (ends_[1] >= 0) ::close(ends_[1]);
+    ends_[1] = -1;
+  }
+  /// What arrives until the writer's end is closed.
+  std::string read_all() {
+    std::string text;
+    std::array<char, 4096> part{};
+    while (true) {
+      const ssize_t size = ::read(ends_[0], part.data(), part.size());
+      if (size <= 0) return text;
+      text.append(part.data(), static_cast<std::size_t>(size));
+    }
+  }
+
+ private:
+  std::array<int, 2> ends_{-1, -1};
+};
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::size_t at = 0;
+  for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', at)) {
+    lines.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  CHECK(at == text.size());  // nothing without an end
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("a log line as text and as JSON") {
+  using log::Level;
+  const log::Field fields[] = {{"repository", "team/app"},
+                               {"count", 3},
+                               {"offset", ~std::uint64_t{0}},
+                               {"delta", -5LL},
+                               {"seconds", 0.25},
+                               {"whole", true},
+                               {"agent", std::string("a b")},
+                               {"empty", ""},
+                               {"evil", std::string("x\n\"\x1b\xff=")},
+                               {"none", 0.0 / 0.0}};
+  CHECK(log::render(log::Format::text, "NOW", Level::info, "pushed", fields) ==
+        "NOW info    pushed repository=team/app count=3 offset=18446744073709551615 delta=-5 seconds=0.25 whole=true "
+        "agent=\"a b\" empty=\"\" evil=\"x\\n\\\"\\u001b\xef\xbf\xbd=\" none=null");
+  const std::string json = log::render(log::Format::json, "NOW", Level::warning, "pushed", fields);
+  CHECK(json.starts_with(R"({"time":"NOW","level":"warning","msg":"pushed","repository":"team/app","count":3,)"));
+  const auto parsed = nlohmann::json::parse(json);
+  CHECK(parsed["offset"] == ~std::uint64_t{0});
+  CHECK(parsed["delta"] == -5);
+  CHECK(parsed["seconds"] == 0.25);
+  CHECK(parsed["whole"] == true);
+  CHECK(parsed["evil"] == "x\n\"\x1b\xef\xbf\xbd=");
+  CHECK(parsed["none"].is_null());
+}
+
+TEST_CASE("nobody breaks out of a log line") {
+  const std::string evil =
+      "first\n2026 info second\r\xc2\x9b"
+      "31m\xff\xe2\x80\xa8";
+  for (const log::Format format : {log::Format::text, log::Format::json}) {
+    const log::Field fields[] = {{"value", evil}};
+    const std::string line = log::render(format, "NOW", log::Level::error, evil, fields);
+    CHECK(line.find_first_of("\n\r\x1b") == std::string::npos);
+    CHECK(line.find("\xc2\x9b") == std::string::npos);
+    CHECK(line.find('\xff') == std::string::npos);
+  }
+  // Letters of other scripts are fine as they are.
+  CHECK(log::render(log::Format::text, "NOW", log::Level::error, "caf\xc3\xa9 100%", {}) ==
+        "NOW error   caf\xc3\xa9 100%");
+}
+
+TEST_CASE("levels and formats by name") {
+  for (const char* name : {"trace", "debug", "info", "warning", "error"}) {
+    CHECK(to_string(log::parse_level(name).value()) == name);
+  }
+  CHECK(log::parse_format("auto").value() == log::Format::automatic);
+  CHECK(log::parse_format("text").value() == log::Format::text);
+  CHECK(log::parse_format("json").value() == log::Format::json);
+  for (const char* name : {"", "warn", "INFO", "verbose"}) {
+    CHECK(log::parse_level(name).failed_with(ErrorCode::request_invalid));
+    CHECK(log::parse_format(name).failed_with(ErrorCode::request_invalid));
+  }
+}
+
+TEST_CASE("the log writes what its level asks for, and the level changes while it runs") {
+  Pipe pipe;
+  log::setup(log::Level::info, log::Format::automatic, pipe.writer());
+  log::debug("one");
+  log::info("two {} %s", {{"n", 2}});
+  log::set_level(log::Level::debug);
+  CHECK(log::enabled(log::Level::debug));
+  log::debug("three");
+  log::set_level(log::Level::error);
+  CHECK_FALSE(log::enabled(log::Level::warning));
+  log::warning("four");
+  log::error("five");
+  CHECK(log::flush(5s));
+  log::shutdown();
+  pipe.close_writer();
+
+  const auto lines = lines_of(pipe.read_all());
+  REQUIRE(lines.size() == 3);
+  const char* const messages[] = {"two {} %s", "three", "five"};
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const auto line = nlohmann::json::parse(lines[i]);  // a pipe is no terminal: JSON
+    CHECK(line["msg"] == messages[i]);
+    CHECK(line["time"].get<std::string>().size() == std::string_view("2026-11-21T10:00:00.123Z").size());
+  }
+}
+
+TEST_CASE("lines of many threads stay whole, and the end writes them all") {
+  constexpr int kThreads = 4;
+  constexpr int kLines = 200;
+  Pipe pipe;
+  std::string written;
+  std::thread reader([&] { written = pipe.read_all(); });
+  log::setup(log::Level::info, log::Format::json, pipe.writer());
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < kThreads; ++thread) {
+    threads.emplace_back([thread] {
+      for (int line = 0; line < kLines; ++line) log::info(std::string(500, 'x'), {{"thread", thread}, {"line", line}});
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  CHECK(log::dropped() == 0);
+  log::shutdown();
+  pipe.close_writer();
+  reader.join();
+  const auto lines = lines_of(written);
+  CHECK(lines.size() == kThreads * kLines);
+  std::array<int, kThreads> next{};
+  for (const auto& line : lines) {
+    const auto parsed = nlohmann::json::parse(line);
+    CHECK(parsed["line"] == next[parsed["thread"].get<std::size_t>()]++);
+  }
+}
+
+TEST_CASE("a log that nobody reads drops its oldest lines, counts them, and stops no one") {
+  constexpr int kLines = 20000;
+  Pipe pipe;
+  log::setup(log::Level::info, log::Format::text, pipe.writer());
+  for (int line = 0; line < kLines; ++line) log::info("line", {{"number", line}, {"padding", std::string(100, 'x')}});
+  CHECK(log::dropped() > kLines / 2);
+  CHECK_FALSE(log::flush(20ms));
+
+  std::string written;
+  std::thread reader([&] { written = pipe.read_all(); });
+  CHECK(log::flush(10s));
+  const std::uint64_t dropped = log::dropped();
+  log::shutdown();
+  pipe.close_writer();
+  reader.join();
+  const auto lines = lines_of(written);
+  std::uint64_t reported = 0;
+  std::size_t events = 0;
+  for (const auto& line : lines) {
+    const auto at = line.find("log lines were lost lines=");
+    if (at == std::string::npos) {
+      ++events;
+    } else {
+      reported += std::stoull(line.substr(line.rfind('=') + 1));
+    }
+  }
+  CHECK(reported == dropped);
+  CHECK(events + dropped == kLines);
+  CHECK(lines.back().find("number=19999") != std::string::npos);  // the newest survive
+}
+
+TEST_CASE("the end of a log that nobody reads comes all the same") {
+  Pipe pipe;
+  log::setup(log::Level::info, log::Format::text, pipe.writer());
+  for (int line = 0; line < 3000; ++line) log::info(std::string(200, 'x'));
+  const auto before = std::chrono::steady_clock::now();
+  log::shutdown();
+  CHECK(std::chrono::steady_clock::now() - before < 4s);
+}
+
+TEST_CASE("a log whose reader is gone goes on") {
+  const auto former = ::signal(SIGPIPE, SIG_IGN);  // as the server does
+  {
+    Pipe pipe;
+    log::setup(log::Level::info, log::Format::text, pipe.writer());
+    pipe.close_reader();
+    for (int line = 0; line < 100; ++line) log::info("line");
+    CHECK(log::flush(5s));
+  }
+  ::signal(SIGPIPE, former);
+}
+
+}  // namespace berth
