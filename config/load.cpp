@@ -133,7 +133,8 @@ class Merger {
   }
 
   void read_scalar(const Spot& source, const Key& key, const Node& name, const Node& value) {
-    Spot spot = at(source, value);
+    // yaml-cpp places a value that is not there at whatever comes next.
+    Spot spot = at(source, value.kind == Node::Kind::null ? name : value);
     merged_.origins[std::string(key.path)] = at(source, name);
     if (value.kind != Node::Kind::scalar)
       return problem(spot, key.path, fmt::format("has no single value; expected {}", expectation(key)));
