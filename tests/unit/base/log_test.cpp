@@ -64,15 +64,17 @@ std::vector<std::string> lines_of(const std::string& text) {
 
 TEST_CASE("a log line as text and as JSON") {
   using log::Level;
+  const std::string agent = "a b";
+  const std::string evil = "x\n\"\x1b\xff=";
   const log::Field fields[] = {{"repository", "team/app"},
                                {"count", 3},
                                {"offset", ~std::uint64_t{0}},
                                {"delta", -5LL},
                                {"seconds", 0.25},
                                {"whole", true},
-                               {"agent", std::string("a b")},
+                               {"agent", agent},
                                {"empty", ""},
-                               {"evil", std::string("x\n\"\x1b\xff=")},
+                               {"evil", evil},
                                {"none", 0.0 / 0.0}};
   CHECK(log::render(log::Format::text, "NOW", Level::info, "pushed", fields) ==
         "NOW info    pushed repository=team/app count=3 offset=18446744073709551615 delta=-5 seconds=0.25 whole=true "
