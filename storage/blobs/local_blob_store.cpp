@@ -134,11 +134,18 @@ class LocalBlobStore final : public BlobStore {
       number = *candidate;
       count = names.size();
     }
-    if (number == 0 || count > options_.bucket_files_max / 2) ++number;
-    BERTH_TRY(current_, make_bucket(number));
-    if (count <= options_.bucket_files_max / 2) current_->files = static_cast<std::uint32_t>(count);
+    const std::uint32_t newest = number;
+    if (newest == 0 || count > options_.bucket_files_max / 2) ++number;
+    Result<std::shared_ptr<Bucket>> made = make_bucket(number);
+    if (made.failed_with(ErrorCode::storage_full) && newest != 0) {
+      number = newest;  // pulls and deletes must work on a full disk, so a start must
+      made = make_bucket(newest);
+    }
+    BERTH_TRY(current_, std::move(made));
+    if (number == newest) current_->files = static_cast<std::uint32_t>(count);
     number_made_ = number + 1;
-    BERTH_TRY(ahead_, make_bucket(number_made_));
+    Result<std::shared_ptr<Bucket>> ahead = make_bucket(number_made_);
+    if (ahead.has_value()) ahead_ = std::move(*ahead);  // else take_slot() tries again
     return {};
   }
 

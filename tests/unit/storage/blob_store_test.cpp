@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -396,6 +397,31 @@ TEST_CASE("when the next bucket cannot be made, the one in use takes more") {
   files.disarm();
   for (int n = 40; n < 80; ++n) places.push_back(push(*store, n, "x").value());
   CHECK(bucket_of(places.back()) > "00000002");
+}
+
+TEST_CASE("a full disk does not keep the store from starting") {
+  TemporaryDirectory directory;
+  FaultyFiles files(posix_file_system());
+  std::vector<Place> places;
+  {
+    auto store = open_local(files, directory.path(), 4);
+    for (int n = 0; n < 3; ++n) places.push_back(push(*store, n, "x").value());
+  }
+  REQUIRE(files.list(directory.path() + "/blobs").value().size() == 2);
+  REQUIRE(std::filesystem::remove(directory.path() + "/blobs/00000002"));
+  /// Making a folder that is not there takes room.
+  struct Full : FilesOver {
+    using FilesOver::FilesOver;
+    Result<void> make_directory(const std::string& path) override {
+      BERTH_TRY(const bool there, base_.exists(path));
+      return there ? Result<void>() : error_from_errno(ENOSPC, "mkdir");
+    }
+  };
+  Full full(posix_file_system());
+  auto store = open_local(full, directory.path(), 4);
+  CHECK(content_at(*store, places[0]) == "x");
+  CHECK(store->remove(places[0]).has_value());
+  CHECK(bucket_of(push(*store, 10, "y").value()) == "00000001");
 }
 
 TEST_CASE("every call of a push may fail: a clean error, nothing acknowledged lost") {
