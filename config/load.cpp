@@ -22,15 +22,20 @@ namespace {
 constexpr std::size_t kProblemsMax = 100;
 constexpr std::size_t kValueBytesMax = 64 << 10;
 
-/// At most `kFileBytesMax` + 1 bytes, so that the caller sees that there are too many. Errors: a sentence.
+/// Not much more than `kFileBytesMax` bytes, so that the parser sees that there are too many. Errors: a sentence.
 Result<std::string> read_file(const std::string& path) {
   auto failed = [&](int error) {
     return make_error(ErrorCode::request_invalid, fmt::format("{}: cannot be read: {}", path, std::strerror(error)));
   };
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), &std::fclose);
   if (!file) return failed(errno);
-  std::string text(kFileBytesMax + 1, '\0');
-  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  std::string text;
+  char piece[4096];
+  while (text.size() <= kFileBytesMax) {
+    std::size_t size = std::fread(piece, 1, sizeof piece, file.get());
+    text.append(piece, size);
+    if (size < sizeof piece) break;
+  }
   if (std::ferror(file.get())) return failed(errno);
   return text;
 }
