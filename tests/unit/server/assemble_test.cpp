@@ -1,0 +1,138 @@
+#include "server/assemble.h"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <catch2/catch.hpp>
+
+using namespace berth;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// Answers 200 to everything and counts.
+class Everything final : public api::Handler {
+ public:
+  asio::awaitable<api::Response> handle(api::Request&) override { co_return api::text_response(200, "ok", "text/plain"); }
+  void finished(const api::Request&, const api::Response&, std::uint64_t, bool,
+                std::chrono::steady_clock::duration) override {
+    ++lines;
+  }
+  int lines = 0;
+};
+
+unsigned status_of(api::Handler& handler, std::size_t listener, const std::string& target) {
+  asio::io_context io;
+  api::Request request;
+  request.target = target;
+  request.listener = listener;
+  unsigned status = 0;
+  auto keep = [&status](std::exception_ptr, api::Response response) { status = response.status; };
+  asio::co_spawn(io, handler.handle(request), keep);
+  io.run();
+  return status;
+}
+
+config::Settings parsed(std::vector<std::pair<std::string, std::string>> flags) {
+  auto settings = config::load({{}, {}, std::move(flags)});
+  INFO((settings ? "" : settings.error().message));
+  REQUIRE(settings);
+  return *settings;
+}
+
+}  // namespace
+
+TEST_CASE("a listener serves what it is meant for") {
+  auto settings = parsed({{"listeners",
+                           "[{address: '127.0.0.1:1'}, {address: '127.0.0.1:2', serve: [registry]}, "
+                           "{address: '0.0.0.0:3', serve: [health]}]"}});
+  Everything everything;
+  SystemEntropy entropy;
+  server::ListenerGate gate(everything, settings, entropy);
+  struct Row {
+    std::size_t listener;
+    const char* target;
+    unsigned status;
+  };
+  auto row = GENERATE(values<Row>({
+      {0, "/v2/", 200},          {0, "/readyz", 200},    {0, "/livez", 200},        {0, "/startupz", 200},
+      {1, "/v2/", 200},          {1, "/readyz", 404},    {1, "/livez?verbose", 404}, {1, "/readyz/", 200},
+      {2, "/v2/", 404},          {2, "/", 404},          {2, "/api/v1/x", 404},     {2, "/readyz", 200},
+      {2, "/readyz?x", 200},     {2, "/readyzz", 404},   {2, "/v2/?/readyz", 404},  {2, "", 404},
+  }));
+  CAPTURE(row.listener, row.target);
+  CHECK(status_of(gate, row.listener, row.target) == row.status);
+}
+
+TEST_CASE("the access log can be switched off, but for what the server did wrong") {
+  config::Settings settings;
+  Everything everything;
+  SystemEntropy entropy;
+  server::ListenerGate gate(everything, settings, entropy);
+  api::Request request;
+  api::Response good, bad;
+  bad.status = 500;
+  gate.finished(request, good, 0, true, 0s);
+  CHECK(everything.lines == 1);
+  gate.set_access_log(false);
+  gate.finished(request, good, 0, true, 0s);
+  CHECK(everything.lines == 1);
+  gate.finished(request, bad, 0, true, 0s);
+  CHECK(everything.lines == 2);
+}
+
+TEST_CASE("settings reach the parts they are for") {
+  auto settings = parsed({{"insecure", "i-know-that-anyone-can-read-and-write-this"},
+                          {"listeners", "[{address: 'localhost:1'}, {address: '0.0.0.0:2'}, {address: '[::1]:3'}]"},
+                          {"public_url", "https://registry.example.com:8443"},
+                          {"limits.page_entries", "50"},
+                          {"limits.manifest_size", "64MiB"},
+                          {"limits.rate_window", "10s"},
+                          {"limits.rate_min", "2KiB"},
+                          {"limits.drain_timeout", "1500ms"},
+                          {"limits.blob_size", "1GiB"},
+                          {"collection.grace", "1m"},
+                          {"undo.window", "2m"},
+                          {"data.inline_limit", "1KiB"},
+                          {"data.directory", "/d"}});
+  auto server = server::server_options(settings);
+  REQUIRE(server.listeners.size() == 3);
+  CHECK(server.listeners[0].address == "127.0.0.1");
+  CHECK(server.listeners[0].loopback);
+  CHECK_FALSE(server.listeners[1].loopback);
+  CHECK(server.listeners[2].address == "::1");
+  CHECK(server.listeners[2].loopback);
+  CHECK(server.rate_bytes == 20 << 10);
+  CHECK(server.drain_timeout == 2s);
+
+  auto service = server::service_options(settings);
+  CHECK(service.page_entries_max == 50);
+  CHECK(service.catalog_page_default == 50);
+  CHECK(service.manifest_bodies_bytes_max >= service.manifest_bytes_max);
+  CHECK(service.allowed_hosts == std::vector<std::string>{"registry.example.com"});
+
+  auto registry = server::registry_options(settings);
+  CHECK(registry.inline_bytes_max == 1024);
+  CHECK(registry.blob_bytes_max == 1u << 30);
+  CHECK(registry.collection_grace == 1min);
+  CHECK(registry.undo_window == 2min);
+  CHECK(server::ballast_options(settings).directory == "/d");
+}
+
+TEST_CASE("the host of a public address") {
+  struct Row {
+    const char* url;
+    const char* host;
+  };
+  auto row = GENERATE(values<Row>({{"http://a", "a"}, {"https://a.b:1", "a.b"}, {"https://[::1]", "[::1]"}, {"https://[::2]:5", "[::2]"}}));
+  CAPTURE(row.url);
+  CHECK(server::service_options(parsed({{"public_url", row.url}})).allowed_hosts == std::vector<std::string>{row.host});
+}
+
+TEST_CASE("threads follow the cores unless they are set") {
+  CHECK(server::thread_counts({}, 0).disk == 8);
+  CHECK(server::thread_counts({}, 2).cpu == 2);
+  CHECK(server::thread_counts({}, 16).disk == 64);
+  auto settings = parsed({{"threads.disk", "3"}, {"threads.cpu", "5"}});
+  CHECK(server::thread_counts(settings, 16).disk == 3);
+  CHECK(server::thread_counts(settings, 16).cpu == 5);
+}
