@@ -81,7 +81,7 @@ Result<bool> work_off(Index& index, const DueKey& entry, const Periods& periods,
 
 Result<CollectDue::Outcome> CollectDue::apply(kv::Transaction& transaction) {
   Index index(transaction, CommandKind::collect_due, context);
-  std::size_t budget = kRecordsMax;
+  std::size_t budget = records_max;
   Outcome outcome;
   for (const DueKey& entry : entries) {
     if (entry.due > context.uptime || budget == 0) break;

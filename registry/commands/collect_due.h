@@ -24,6 +24,7 @@ struct CollectDue {
   CommandContext context;
   std::vector<DueKey> entries;  ///< as due_entries answered them; those not due yet at context.uptime are left alone
   Periods periods;
+  std::size_t records_max = kRecordsMax;
 
   Result<Outcome> apply(kv::Transaction& transaction);
 };

@@ -17,6 +17,7 @@ Result<DeleteBlob::Outcome> DeleteBlob::apply(kv::Transaction& transaction) {
 
   if (needed) {
     link->state = LinkState::hidden;
+    index.touch(name_space, repository.text(), digest.to_string());
     index.put(key, *link);
     target->delta.logical_bytes -= static_cast<std::int64_t>(link->size);
   } else {

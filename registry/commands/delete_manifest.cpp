@@ -9,15 +9,15 @@ namespace berth::registry {
 namespace {
 
 /// Removes the tags that point at the manifest, or as many as one command may, and leaves the rest as leftovers.
-Result<void> remove_tags(Index& index, Repository& repository, const oci::Digest& digest, std::uint64_t generation) {
+Result<void> remove_tags(Index& index, Repository& repository, const oci::Digest& digest, std::uint64_t generation,
+                         std::size_t tags_max) {
   const TagRemoval removal{index.context().actor, index.context().now, TagChange::delete_manifest};
   const std::string prefix = TagOfKey::prefix(repository.id, digest);
   const std::string from = TagOfKey{repository.id, digest, generation, ""}.encode();
-  BERTH_TRY(const auto keys,
-            keys_with_prefix(index.reader(), TagOfKey::kFamily, prefix, DeleteManifest::kTagsMax + 1, from));
+  BERTH_TRY(const auto keys, keys_with_prefix(index.reader(), TagOfKey::kFamily, prefix, tags_max + 1, from));
   std::size_t removed = 0;
   for (const std::string& bytes : keys) {
-    if (removed == DeleteManifest::kTagsMax) break;
+    if (removed == tags_max) break;
     BERTH_TRY(const TagOfKey key, TagOfKey::decode(bytes));
     BERTH_TRY(const auto record, index.get(TagKey{repository.id, key.tag}));
     if (!record) return make_error(ErrorCode::corrupt, "a manifest names a tag that has no record");
@@ -44,7 +44,7 @@ Result<DeleteManifest::Outcome> DeleteManifest::apply(kv::Transaction& transacti
   if (!record || record->state != ManifestState::live) return absent;
   BERTH_CHECK(check_precondition(precondition, digest));
 
-  BERTH_CHECK(remove_tags(index, *target, digest, record->generation));
+  BERTH_CHECK(remove_tags(index, *target, digest, record->generation, tags_max));
   if (!record->subject.empty()) {
     index.erase(ReferrerKey{target->id, record->subject, record->referrer_sequence, digest});
   }

@@ -9,7 +9,7 @@
 
 namespace berth::registry {
 
-/// One visible step however many tags there are: beyond kTagsMax the rest is left behind as of an older generation,
+/// One visible step however many tags there are: beyond `tags_max` the rest is left behind as of an older generation,
 /// which no reader sees, and is swept by CollectDue.
 struct DeleteManifest {
   static constexpr std::size_t kTagsMax = 256;
@@ -22,6 +22,7 @@ struct DeleteManifest {
   oci::Digest digest;
   Precondition precondition = {};
   Periods periods;
+  std::size_t tags_max = kTagsMax;
 
   /// Errors: manifest_unknown, precondition_failed.
   Result<Outcome> apply(kv::Transaction& transaction);

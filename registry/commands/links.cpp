@@ -98,6 +98,7 @@ Result<void> unlink_blob(Index& index, Repository& repository, const oci::Digest
                          const Periods& periods) {
   if (link.state == LinkState::visible) repository.delta.logical_bytes -= static_cast<std::int64_t>(link.size);
   index.erase(LinkKey{repository.id, digest});
+  index.touch(repository.record.name_space, repository.record.name, digest.to_string());
   return release_object(index, repository, {ObjectKind::blob, digest}, periods);
 }
 

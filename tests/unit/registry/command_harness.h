@@ -49,6 +49,7 @@ struct Step final : kv::PendingCommand {
   }
   void complete(Result<void> outcome) override {
     if (!outcome.has_value()) *answer = std::move(outcome).error();
+    ignore(*answer);  // the client may be gone
   }
   Command command;
   std::shared_ptr<Answer> answer;
