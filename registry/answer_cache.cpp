@@ -15,11 +15,8 @@ constexpr std::size_t kEntryOverhead = 256;
 
 std::size_t cost(std::string_view key, const CachedAnswer& answer) {
   std::size_t bytes = kEntryOverhead + key.size();
-  if (const auto* manifest = std::get_if<std::shared_ptr<const ManifestAnswer>>(&answer)) {
-    bytes += (*manifest)->bytes.size() + (*manifest)->media_type.size();
-  } else if (const auto* blob = std::get_if<BlobBytes>(&answer)) {
-    bytes += (*blob)->size();
-  }
+  if (answer.manifest) bytes += answer.manifest->bytes.size() + answer.manifest->media_type.size();
+  if (answer.blob) bytes += answer.blob->size();
   return bytes;
 }
 
@@ -43,24 +40,29 @@ CachedAnswer AnswerCache::find(std::string_view key) {
 }
 
 void AnswerCache::insert(std::string_view key, CachedAnswer answer, std::uint64_t version) {
+  const std::size_t hash = hash_of(key);
+  Shard& shard = shard_of(hash);
+  std::list<Entry> dropped;  // freed after the lock
+  const std::lock_guard lock(shard.mutex);
+  if (version < std::max(shard.all_invalidated, shard.invalidated[(hash / kShards) % kBuckets])) return;
+  if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) {
+    // What is here is of a view since the last invalidation as well, so it says the same; it may be the other kind.
+    const CachedAnswer& kept = found->second->answer;
+    if (!answer.manifest) answer.manifest = kept.manifest;
+    if (!answer.blob) answer.blob = kept.blob;
+    const auto entry = found->second;
+    shard.bytes -= entry->bytes;
+    shard.by_key.erase(found);
+    dropped.splice(dropped.begin(), shard.entries, entry);
+  }
   const std::size_t bytes = cost(key, answer);
   // One answer may not push out a whole shard.
   if (bytes > shard_bytes_max_ / 2) return;
-  const std::size_t hash = hash_of(key);
-  Shard& shard = shard_of(hash);
-  std::list<Entry> evicted;  // freed after the lock
-  const std::lock_guard lock(shard.mutex);
-  if (version < shard.invalidated[(hash / kShards) % kBuckets]) return;
-  if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) {
-    // Two readers missed at once. Both answers are of views since the last invalidation, so they say the same.
-    shard.entries.splice(shard.entries.begin(), shard.entries, found->second);
-    return;
-  }
   while (shard.bytes + bytes > shard_bytes_max_) {
     const auto last = std::prev(shard.entries.end());
     shard.bytes -= last->bytes;
     shard.by_key.erase(last->key);
-    evicted.splice(evicted.begin(), shard.entries, last);
+    dropped.splice(dropped.begin(), shard.entries, last);
   }
   shard.entries.push_front(Entry{std::string(key), std::move(answer), bytes});
   shard.by_key.emplace(shard.entries.front().key, shard.entries.begin());
@@ -69,12 +71,32 @@ void AnswerCache::insert(std::string_view key, CachedAnswer answer, std::uint64_
 
 void AnswerCache::invalidate(std::span<const std::string> touched, std::uint64_t version) {
   for (const std::string& key : touched) {
-    const std::size_t hash = hash_of(key);
-    Shard& shard = shard_of(hash);
+    if (key.ends_with('\0')) {
+      invalidate_prefix(key, version);
+    } else {
+      invalidate_one(key, version);
+    }
+  }
+}
+
+void AnswerCache::invalidate_one(const std::string& key, std::uint64_t version) {
+  const std::size_t hash = hash_of(key);
+  Shard& shard = shard_of(hash);
+  const std::lock_guard lock(shard.mutex);
+  std::uint64_t& last = shard.invalidated[(hash / kShards) % kBuckets];
+  last = std::max(last, version);
+  if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) erase(shard, found->second);
+}
+
+void AnswerCache::invalidate_prefix(const std::string& prefix, std::uint64_t version) {
+  // A repository was deleted: rare enough to look at every entry.
+  for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    std::uint64_t& last = shard.invalidated[(hash / kShards) % kBuckets];
-    last = std::max(last, version);
-    if (const auto found = shard.by_key.find(key); found != shard.by_key.end()) erase(shard, found->second);
+    shard.all_invalidated = std::max(shard.all_invalidated, version);
+    for (auto entry = shard.entries.begin(); entry != shard.entries.end();) {
+      const auto here = entry++;
+      if (here->key.starts_with(prefix)) erase(shard, here);
+    }
   }
 }
 

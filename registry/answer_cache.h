@@ -5,7 +5,8 @@
 // that holds the change. What an old reader may still be about to insert is refused: every insert carries the version
 // of the view it was read from, and each shard remembers, per bucket of key hashes, the version of the last
 // invalidation. A bucket is shared by many keys, so that table is small and of fixed size; at worst a fresh answer is
-// not kept once. Absence is never cached.
+// not kept once. Absence is never cached. A manifest and a blob may share a digest and so a key: an entry holds either or
+// both. A touched key that ends in a zero byte (cache_key without a reference) stands for all that start with it.
 //
 // Thread-safe; one short lock a call.
 #pragma once
@@ -20,7 +21,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <variant>
 #include <vector>
 
 #include "registry/registry.h"
@@ -29,8 +29,11 @@ namespace berth::registry {
 
 /// The bytes of a small blob.
 using BlobBytes = std::shared_ptr<const std::string>;
-/// What a key stands for; empty when it is not here.
-using CachedAnswer = std::variant<std::monostate, std::shared_ptr<const ManifestAnswer>, BlobBytes>;
+/// What a key stands for; null where it is not here.
+struct CachedAnswer {
+  std::shared_ptr<const ManifestAnswer> manifest = {};
+  BlobBytes blob = {};
+};
 
 class AnswerCache {
  public:
@@ -62,10 +65,13 @@ class AnswerCache {
     std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key;  // views into the entries' keys
     std::size_t bytes = 0;
     std::array<std::uint64_t, kBuckets> invalidated{};  // version of the last invalidation, by bucket of key hashes
+    std::uint64_t all_invalidated = 0;                  // the same of one that may have hit any bucket
   };
 
   Shard& shard_of(std::size_t hash) { return shards_[hash % kShards]; }
   static void erase(Shard& shard, std::list<Entry>::iterator entry);
+  void invalidate_one(const std::string& key, std::uint64_t version);
+  void invalidate_prefix(const std::string& prefix, std::uint64_t version);
 
   std::size_t shard_bytes_max_;
   std::array<Shard, kShards> shards_;

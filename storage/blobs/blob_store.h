@@ -60,6 +60,7 @@ class BlobStore {
   /// there still; nothing names it.
   virtual Result<Place> publish(std::unique_ptr<Staging> staging, const std::string& upload_id,
                                 const oci::Digest& digest) = 0;
+  /// Errors: corrupt when there is no such file (a record that names it is wrong), io_error, unavailable.
   virtual Result<OpenBlob> open(const Place& place) = 0;
   /// Removing what is gone already succeeds.
   virtual Result<void> remove(const Place& place) = 0;

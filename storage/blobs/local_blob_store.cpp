@@ -231,8 +231,15 @@ class LocalBlobStore final : public BlobStore {
 
   Result<OpenBlob> open(const Place& place) override {
     BERTH_CHECK(check_place(place));
+    const std::string path = blobs_ + '/' + place.name;
     OpenBlob blob;
-    BERTH_TRY(blob.fd, files_.open(blobs_ + '/' + place.name, OpenMode::read));
+    Result<Fd> fd = files_.open(path, OpenMode::read);
+    if (!fd.has_value()) {
+      const Result<bool> there = files_.exists(path);
+      if (there.has_value() && !*there) return make_error(ErrorCode::corrupt, "a blob's file is missing", place.name);
+      return fd.error();
+    }
+    blob.fd = std::move(*fd);
     BERTH_TRY(blob.size, files_.file_size(blob.fd.get()));
     return blob;
   }

@@ -119,7 +119,7 @@ class MemoryBlobStore final : public BlobStore {
     {
       const std::lock_guard lock(mutex_);
       const auto found = blobs_.find(place.name);
-      if (found == blobs_.end()) return absent("open " + place.name);
+      if (found == blobs_.end()) return make_error(ErrorCode::corrupt, "a blob's file is missing", place.name);
       bytes = found->second;
     }
     OpenBlob blob;

@@ -4,21 +4,23 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "registry/keys.h"
+
 namespace berth::registry {
 namespace {
 
-std::shared_ptr<const ManifestAnswer> manifest(std::string bytes) {
+CachedAnswer manifest(std::string bytes) {
   ManifestAnswer answer;
   answer.media_type = "m";
   answer.bytes = std::move(bytes);
-  return std::make_shared<const ManifestAnswer>(std::move(answer));
+  return {std::make_shared<const ManifestAnswer>(std::move(answer)), {}};
 }
+
+CachedAnswer blob(std::string bytes) { return {{}, std::make_shared<const std::string>(std::move(bytes))}; }
 
 std::string found(AnswerCache& cache, std::string_view key) {
   const CachedAnswer answer = cache.find(key);
-  if (const auto* m = std::get_if<std::shared_ptr<const ManifestAnswer>>(&answer)) return (*m)->bytes;
-  if (const auto* b = std::get_if<BlobBytes>(&answer)) return **b;
-  return "(none)";
+  return answer.manifest ? answer.manifest->bytes : "(none)";
 }
 
 void forget(AnswerCache& cache, const std::string& key, std::uint64_t version) {
@@ -26,13 +28,43 @@ void forget(AnswerCache& cache, const std::string& key, std::uint64_t version) {
   cache.invalidate(touched, version);
 }
 
-TEST_CASE("the cache gives back what was kept, manifests and blobs alike") {
+TEST_CASE("the cache gives back what was kept; a manifest and a blob of one digest are apart") {
   AnswerCache cache(1 << 20);
   cache.insert("a", manifest("one"), 1);
-  cache.insert("b", BlobBytes(std::make_shared<const std::string>("two")), 1);
+  cache.insert("b", blob("two"), 1);
   CHECK(found(cache, "a") == "one");
-  CHECK(found(cache, "b") == "two");
+  CHECK_FALSE(cache.find("a").blob);
+  CHECK(found(cache, "b") == "(none)");
+  CHECK(*cache.find("b").blob == "two");
   CHECK(found(cache, "c") == "(none)");
+  cache.insert("a", blob("three"), 1);
+  CHECK(found(cache, "a") == "one");
+  CHECK(*cache.find("a").blob == "three");
+  CHECK(cache.entries() == 2);
+  forget(cache, "a", 2);
+  forget(cache, "b", 2);
+  CHECK_FALSE(cache.find("a").blob);
+  CHECK(cache.size_bytes() == 0);
+}
+
+TEST_CASE("a touch without a reference forgets the whole repository and nothing else") {
+  AnswerCache cache(1 << 20);
+  const std::string one = cache_key(kLocalNamespace, "team/app", ""), other = cache_key(kLocalNamespace, "team/app2", "");
+  for (const char* tag : {"a", "b", "c"}) {
+    cache.insert(cache_key(kLocalNamespace, "team/app", tag), manifest(tag), 4);
+    cache.insert(cache_key(kLocalNamespace, "team/app2", tag), manifest(tag), 4);
+  }
+  forget(cache, one, 5);
+  for (const char* tag : {"a", "b", "c"}) {
+    const std::string key = cache_key(kLocalNamespace, "team/app", tag);
+    CHECK(found(cache, key) == "(none)");
+    CHECK(found(cache, cache_key(kLocalNamespace, "team/app2", tag)) == tag);
+    cache.insert(key, manifest("old"), 4);
+    CHECK(found(cache, key) == "(none)");
+    cache.insert(key, manifest("new"), 5);
+    CHECK(found(cache, key) == "new");
+  }
+  CHECK(cache.entries() == 6);
 }
 
 TEST_CASE("an answer of an older view is refused after an invalidation, one of the new view is kept") {
@@ -45,7 +77,7 @@ TEST_CASE("an answer of an older view is refused after an invalidation, one of t
   cache.insert("a", manifest("new"), 7);
   CHECK(found(cache, "a") == "new");
   cache.insert("a", manifest("new too"), 8);
-  CHECK(found(cache, "a") == "new");  // both are right; the first stays
+  CHECK(found(cache, "a") == "new too");
 }
 
 TEST_CASE("the cache stays within its bytes and drops what was used longest ago") {

@@ -122,7 +122,7 @@ TEST_CASE("the contract of a blob store") {
     CHECK(store->remove(first).has_value());
     CHECK(store->remove(first).has_value());
     CHECK(content_of(open) == "same");  // who has it open reads on
-    CHECK(store->open(first).failed_with(ErrorCode::io_error));
+    CHECK(store->open(first).failed_with(ErrorCode::corrupt));
     CHECK(content_at(*store, second) == "same");
     CHECK(store->recent_places().value() == std::vector<Place>{second});
   }
@@ -149,7 +149,7 @@ TEST_CASE("the contract of a blob store") {
   SECTION("what is not there") {
     CHECK(store->reopen(upload_id(9)).failed_with(ErrorCode::io_error));
     const Place nowhere{"00000001/" + place_file_name(oci::sha256(""), upload_id(9))};
-    CHECK(store->open(nowhere).failed_with(ErrorCode::io_error));
+    CHECK(store->open(nowhere).failed_with(ErrorCode::corrupt));
     CHECK(store->remove(nowhere).has_value());
     auto first = store->create(upload_id(1), "").value();
     CHECK(store->create(upload_id(1), "").failed_with(ErrorCode::io_error));

@@ -1,0 +1,227 @@
+#include "registry/collector.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "registry/commands/collect_due.h"
+#include "registry/commands/persist_uptime.h"
+#include "registry/commands/reap_done.h"
+#include "registry/commands/trim_change_log.h"
+#include "registry/queries.h"
+
+namespace berth::registry {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kFoldInterval = 5s;         ///< longest wait between two folds of pulls
+constexpr auto kFullDiskInterval = 1s;     ///< how often a full disk is looked at
+constexpr auto kUptimeInterval = 60s;      ///< between two writes of the clock while something waits for it
+constexpr auto kUptimeIdleInterval = 10min;  ///< and while nothing does
+constexpr auto kTrimInterval = 10min;
+constexpr std::size_t kStepsMax = 4096;    ///< commands of one kind in one pass; the next pass goes on
+constexpr std::size_t kReapMax = 256;      ///< files a step
+constexpr std::size_t kStuckMax = 1024;
+
+void report(std::string_view what, const Error& error) {
+  // At a stop the committer may go first; what was not done is done after the next start.
+  const auto level = error.code == ErrorCode::unavailable ? log::Level::debug : log::Level::error;
+  log::event(level, what,
+             {{"error", to_string(error.code)}, {"problem", error.message}, {"detail", error.log_detail}});
+}
+
+}  // namespace
+
+Collector::Collector(Core& core, Uptime uptime_persisted) : core_(core), persisted_(uptime_persisted) {}
+
+Collector::~Collector() { stop(); }
+
+void Collector::start() {
+  thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "collector");
+    loop();
+  });
+}
+
+bool Collector::stopping() const {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
+}
+
+void Collector::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return;
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+  const std::lock_guard lock(pass_mutex_);
+  fold_pulls();
+  persist_uptime(true);
+}
+
+void Collector::run_now() {
+  const std::lock_guard lock(pass_mutex_);
+  core_.parts.ballast.check();
+  fold_pulls();
+  pass();
+}
+
+void Collector::loop() {
+  const auto interval = core_.options.collector_interval;
+  auto next_pass = std::chrono::steady_clock::now() + interval;
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      const auto longest = std::min<std::chrono::milliseconds>(
+          interval, core_.parts.ballast.writable() ? kFoldInterval : kFullDiskInterval);
+      if (wake_.wait_for(lock, longest, [this] { return stopping_; })) return;
+    }
+    const std::lock_guard lock(pass_mutex_);
+    core_.parts.ballast.check();
+    fold_pulls();
+    if (std::chrono::steady_clock::now() < next_pass) continue;
+    pass();
+    next_pass = std::chrono::steady_clock::now() + interval;
+  }
+}
+
+void Collector::pass() {
+  collect_due();
+  reap_files();
+  resolve_orphans();
+  expire_uploads();
+  trim_change_log();
+  persist_uptime(false);
+  kv::ViewSource::release_thread_cache();  // an idle thread must not pin an old state
+}
+
+void Collector::collect_due() {
+  for (std::size_t step = 0; step < kStepsMax && !stopping(); ++step) {
+    auto entries = due_entries(core_.view()->reader(kv::Tier::any), core_.uptime.now(),
+                               CollectDue::kEntriesMax + stuck_.size());
+    if (!entries) return report("what is due could not be read", entries.error());
+    std::erase_if(*entries, [this](const DueKey& entry) { return stuck_.contains(entry); });
+    if (entries->empty()) return;
+    if (entries->size() > CollectDue::kEntriesMax) entries->resize(CollectDue::kEntriesMax);
+    CollectDue command{.context = core_.system_context(), .entries = *entries, .periods = core_.periods()};
+    const auto outcome = core_.parts.committer.run(std::move(command));
+    if (outcome) continue;
+    if (outcome.failed_with(ErrorCode::unavailable)) return report("collection has to wait", outcome.error());
+    collect_one_by_one(*entries);
+  }
+}
+
+void Collector::collect_one_by_one(const std::vector<DueKey>& entries) {
+  for (const DueKey& entry : entries) {
+    CollectDue command{.context = core_.system_context(), .entries = {entry}, .periods = core_.periods()};
+    const auto outcome = core_.parts.committer.run(std::move(command));
+    if (outcome) continue;
+    if (outcome.failed_with(ErrorCode::unavailable)) return;
+    report("an entry of the collection queue could not be worked off", outcome.error());
+    if (stuck_.size() >= kStuckMax) stuck_.clear();  // tried again, and reported again
+    stuck_.insert(entry);
+  }
+}
+
+void Collector::reap_files() {
+  for (std::size_t step = 0; step < kStepsMax && !stopping(); ++step) {
+    const auto view = core_.view();
+    const kv::Reader& reader = view->reader(kv::Tier::any);
+    const auto entries = reap_entries(reader, core_.uptime.now(), kReapMax);
+    if (!entries) return report("the files to remove could not be read", entries.error());
+    if (entries->empty()) return;
+    ReapDone done{.context = core_.system_context(), .entries = {}};
+    for (const ReapKey& entry : *entries) {
+      const storage::Place place{entry.file};
+      const auto in_use = is_place_in_use(reader, place);
+      if (!in_use) return report("a file to remove could not be looked up", in_use.error());
+      if (*in_use) {
+        log::error("a file in use stood in the queue of files to remove", {{"file", entry.file}});
+      } else if (const auto removed = core_.parts.blobs.remove(place); !removed) {
+        report("a file could not be removed", removed.error());
+        continue;
+      }
+      done.entries.push_back(entry);
+    }
+    if (done.entries.empty()) return;
+    const bool all = done.entries.size() == entries->size();
+    const auto outcome = core_.parts.committer.run(std::move(done));
+    if (!outcome) return report("removed files could not be crossed off", outcome.error());
+    if (!all) return;  // those that failed stand in front; the next pass tries again
+  }
+}
+
+void Collector::resolve_orphans() {
+  std::vector<storage::Place> orphans = core_.uploads.take_orphans();
+  if (orphans.empty()) return;
+  // A command that succeeds now proves that those before it were either written or never will be.
+  const auto alive = core_.parts.committer.run(PersistUptime{.context = core_.system_context()});
+  if (!alive) report("files of broken pushes have to wait", alive.error());
+  const auto view = core_.view();
+  for (storage::Place& place : orphans) {
+    const auto in_use = is_place_in_use(view->reader(kv::Tier::any), place);
+    bool settled = false;
+    if (alive && in_use) settled = *in_use || core_.parts.blobs.remove(place).has_value();
+    if (!settled) core_.uploads.add_orphan(std::move(place));
+  }
+}
+
+void Collector::expire_uploads() {
+  const SteadyTime now = core_.parts.clock.steady();
+  std::uint64_t expired = 0;
+  for (const auto& session : core_.uploads.all()) expired += session->expire(now, core_.options.upload_ttl) ? 1 : 0;
+  if (expired > 0) log::info("upload sessions that nobody used have expired", {{"sessions", expired}});
+}
+
+void Collector::fold_pulls() {
+  std::vector<FoldPulls::Entry> entries = core_.pulls.take();
+  for (std::size_t begin = 0; begin < entries.size(); begin += FoldPulls::kEntriesMax) {
+    const std::size_t end = std::min(entries.size(), begin + FoldPulls::kEntriesMax);
+    FoldPulls command{.context = core_.system_context(), .entries = {}};
+    std::move(entries.begin() + static_cast<std::ptrdiff_t>(begin), entries.begin() + static_cast<std::ptrdiff_t>(end),
+              std::back_inserter(command.entries));
+    const auto outcome = core_.parts.committer.run(std::move(command));
+    if (!outcome) return report("counted pulls were lost", outcome.error());
+  }
+}
+
+void Collector::trim_change_log() {
+  const SteadyTime now = core_.parts.clock.steady();
+  if (trimmed_at_ && now - *trimmed_at_ < kTrimInterval) return;
+  trimmed_at_ = now;
+  for (std::size_t step = 0; step < kStepsMax && !stopping(); ++step) {
+    TrimChangeLog command{.context = core_.system_context(), .keep_from = {}};
+    command.keep_from = command.context.now - core_.options.change_log_keep;
+    const auto outcome = core_.parts.committer.run(std::move(command));
+    if (!outcome) return report("the change log could not be trimmed", outcome.error());
+    if (!outcome->more) return;
+  }
+}
+
+void Collector::persist_uptime(bool at_stop) {
+  const Uptime now = core_.uptime.now();
+  const Uptime moved = now - persisted_;
+  if (moved <= 0ms) return;
+  if (!at_stop) {
+    if (moved < kUptimeInterval) return;
+    // A clock that nothing waits for need not be exact; an idle registry leaves its disk alone.
+    const auto view = core_.view();
+    const kv::Reader& reader = view->reader(kv::Tier::any);
+    const auto due = any_with_prefix(reader, DueKey::kFamily, DueKey::prefix());
+    const auto reap = any_with_prefix(reader, ReapKey::kFamily, ReapKey::prefix());
+    const bool waiting = due.value_or(true) || reap.value_or(true);
+    if (!waiting && moved < kUptimeIdleInterval) return;
+  }
+  CommandContext context = core_.system_context();
+  context.uptime = now;
+  const auto outcome = core_.parts.committer.run(PersistUptime{.context = std::move(context)});
+  if (!outcome) return report("the up-time clock could not be written down", outcome.error());
+  persisted_ = now;
+}
+
+}  // namespace berth::registry

@@ -1,0 +1,61 @@
+// What happens by itself: what is due is worked off, files are unlinked, sessions expire, pulls are folded in, the
+// up-time clock is written down, the disk is looked at.
+//
+// One thread with steady waits. It reads the queues of the index and never walks the store; every change is a command in
+// bounded steps, so pushes and pulls go on between any two.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+
+#include "registry/core.h"
+#include "registry/keys.h"
+
+namespace berth::registry {
+
+/// Thread-safe.
+class Collector {
+ public:
+  /// `core` outlives it. `uptime_persisted` is what the store holds.
+  Collector(Core& core, Uptime uptime_persisted);
+  Collector(const Collector&) = delete;
+  Collector& operator=(const Collector&) = delete;
+  /// Stops.
+  ~Collector();
+
+  void start();
+  /// Ends the thread after its current step, folds in what was counted and writes the clock down. Idempotent.
+  void stop();
+  /// One full pass at once, on the caller's thread. Blocks.
+  void run_now();
+
+ private:
+  void loop();
+  bool stopping() const;
+  void pass();
+
+  void collect_due();
+  void collect_one_by_one(const std::vector<DueKey>& entries);
+  void reap_files();
+  void resolve_orphans();
+  void expire_uploads();
+  void fold_pulls();
+  void trim_change_log();
+  void persist_uptime(bool at_stop);
+
+  Core& core_;
+  mutable std::mutex mutex_;  ///< guards stopping_
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::thread thread_;
+
+  std::mutex pass_mutex_;  ///< one pass at a time; guards what follows
+  Uptime persisted_;
+  std::optional<SteadyTime> trimmed_at_;
+  std::set<DueKey> stuck_;  ///< entries whose work fails: skipped, so that the others do not wait for them
+};
+
+}  // namespace berth::registry

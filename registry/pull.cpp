@@ -1,0 +1,135 @@
+// Reading: blobs and manifests on their way out.
+#include "base/log.h"
+#include "registry/commands/extend_link.h"
+#include "registry/core.h"
+#include "registry/queries.h"
+#include "registry/use_cases.h"
+
+namespace berth::registry {
+
+namespace {
+
+Error damaged(const oci::Digest& digest) {
+  return make_error(ErrorCode::corrupt, "the stored content is damaged; pushing it again heals it", digest.to_string());
+}
+
+BlobContent in_memory(const oci::Digest& digest, BlobBytes bytes) {
+  BlobContent content;
+  content.digest = digest;
+  content.size = bytes->size();
+  content.bytes = std::move(bytes);
+  return content;
+}
+
+/// One try. Empty: the copy that was read has been replaced meanwhile, look again.
+Task<std::optional<BlobContent>> try_open_blob(Core& core, oci::RepositoryName name, oci::Digest digest,
+                                               std::string key) {
+  auto view = core.view();
+  const std::uint64_t version = view->version();
+  auto query = [name, digest](const kv::Reader& reader) {
+    return resolve_blob(reader, kLocalNamespace, name, digest);
+  };
+  auto resolved = co_await core.read(std::move(view), std::move(query));
+  if (resolved.failed_with(ErrorCode::corrupt)) {
+    const std::string what = resolved.error().message;
+    BERTH_CO_CHECK(co_await core.quarantine(ObjectKind::blob, digest, {}, what));
+    co_return damaged(digest);
+  }
+  if (!resolved) co_return std::move(resolved).error();
+
+  if (auto* text = std::get_if<std::string>(&resolved->content)) {
+    // Checked whenever it comes from the disk; from then on the cache has it.
+    auto bytes = std::make_shared<const std::string>(std::move(*text));
+    if (co_await core.is_sound(digest, bytes)) {
+      core.cache->insert(key, CachedAnswer{.blob = bytes}, version);
+      co_return in_memory(digest, std::move(bytes));
+    }
+    BERTH_CO_TRY(const bool quarantined,
+                 co_await core.quarantine(ObjectKind::blob, digest, {}, "the bytes do not hash to the digest"));
+    if (quarantined) co_return damaged(digest);
+    co_return std::nullopt;
+  }
+
+  const auto place = std::get<storage::Place>(resolved->content);
+  const std::uint64_t size = resolved->link.size;
+  auto open = [&blobs = core.parts.blobs, place] { return blobs.open(place); };
+  auto file = co_await offload(core.parts.disk_pool, std::move(open));
+  const bool missing = file.failed_with(ErrorCode::corrupt);
+  if (!file && !missing) {
+    core.verified.erase(digest);  // whatever ails it, the next push shall bring a new copy
+    co_return std::move(file).error();
+  }
+  if (!missing && file->size == size) {
+    BlobContent content;
+    content.digest = digest;
+    content.size = size;
+    content.file = std::make_shared<const storage::OpenBlob>(*std::move(file));
+    co_return content;
+  }
+  BERTH_CO_TRY(const bool quarantined,
+               co_await core.quarantine(ObjectKind::blob, digest, place.name,
+                                        missing ? "the file is missing" : "the file has another size"));
+  if (quarantined) co_return damaged(digest);
+  co_return std::nullopt;
+}
+
+Task<std::shared_ptr<const ManifestAnswer>> load_manifest(Core& core, oci::RepositoryName name,
+                                                          oci::Reference reference, std::string key) {
+  auto view = core.view();
+  const std::uint64_t version = view->version();
+  auto query = [name, reference](const kv::Reader& reader) {
+    return find_manifest(reader, kLocalNamespace, name, reference);
+  };
+  BERTH_CO_TRY(auto found, co_await core.read(std::move(view), std::move(query)));
+  auto answer = std::make_shared<const ManifestAnswer>(std::move(found));
+  // Lives as long as the answer does.
+  const std::shared_ptr<const std::string> bytes(answer, &answer->bytes);
+  if (!co_await core.is_sound(answer->digest, bytes)) {
+    BERTH_CO_CHECK(co_await core.quarantine(ObjectKind::manifest, answer->digest, {},
+                                            "the bytes do not hash to the digest"));
+    co_return damaged(answer->digest);
+  }
+  core.cache->insert(key, CachedAnswer{.manifest = answer}, version);
+  co_return answer;
+}
+
+}  // namespace
+
+Task<BlobContent> open_blob(Core& core, const oci::RepositoryName& name, const oci::Digest& digest) {
+  const std::string key = cache_key(kLocalNamespace, name.text(), digest.to_string());
+  if (BlobBytes bytes = core.cache->find(key).blob) co_return in_memory(digest, std::move(bytes));
+  constexpr int kTriesMax = 3;
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    BERTH_CO_TRY(auto content, co_await try_open_blob(core, name, digest, key));
+    if (content) co_return *std::move(content);
+  }
+  co_return make_error(ErrorCode::unavailable, "the blob is being replaced; try again");
+}
+
+Task<std::uint64_t> blob_size(Core& core, const oci::RepositoryName& name, const oci::Digest& digest) {
+  auto query = [name, digest](const kv::Reader& reader) { return find_link(reader, kLocalNamespace, name, digest); };
+  BERTH_CO_TRY(const BlobLink link, co_await core.read(core.view(), std::move(query)));
+  if (wants_extension(link.due, core.uptime.now(), core.options.collection_grace)) {
+    ExtendLink command{.context = core.system_context(),
+                       .name_space = kLocalNamespace,
+                       .repository = name,
+                       .digest = digest,
+                       .periods = core.periods()};
+    BERTH_CO_CHECK(co_await core.parts.committer.submit(std::move(command)));
+  }
+  co_return link.size;
+}
+
+Task<std::shared_ptr<const ManifestAnswer>> get_manifest(Core& core, const oci::RepositoryName& name,
+                                                         const oci::Reference& reference, bool count_pull) {
+  const std::string text = oci::to_string(reference);
+  const std::string key = cache_key(kLocalNamespace, name.text(), text);
+  std::shared_ptr<const ManifestAnswer> answer = core.cache->find(key).manifest;
+  if (!answer) {
+    BERTH_CO_TRY(answer, co_await load_manifest(core, name, reference, key));
+  }
+  if (count_pull) core.pulls.count(key, name.text(), text, core.parts.clock.wall());
+  co_return answer;
+}
+
+}  // namespace berth::registry

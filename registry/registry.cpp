@@ -1,0 +1,166 @@
+#include "registry/registry.h"
+
+#include "base/log.h"
+#include "registry/commands/delete_blob.h"
+#include "registry/commands/delete_manifest.h"
+#include "registry/commands/delete_repository.h"
+#include "registry/commands/delete_tag.h"
+#include "registry/commands/init_format.h"
+#include "registry/local_registry.h"
+#include "registry/queries.h"
+#include "registry/use_cases.h"
+
+namespace berth::registry {
+
+LocalRegistry::LocalRegistry(const RegistryParts& parts, std::shared_ptr<AnswerCache> cache,
+                             const RegistryOptions& options, Uptime uptime_persisted)
+    : core_(parts, std::move(cache), options, uptime_persisted), collector_(core_, uptime_persisted) {}
+
+LocalRegistry::~LocalRegistry() = default;
+
+Result<void> LocalRegistry::open() {
+  BERTH_CHECK(recover(core_));
+  collector_.start();
+  return {};
+}
+
+// ---- pull ----
+
+Task<BlobContent> LocalRegistry::open_blob(const oci::RepositoryName& name, const oci::Digest& digest) {
+  return registry::open_blob(core_, name, digest);
+}
+
+Task<std::uint64_t> LocalRegistry::blob_size(const oci::RepositoryName& name, const oci::Digest& digest) {
+  return registry::blob_size(core_, name, digest);
+}
+
+Task<std::shared_ptr<const ManifestAnswer>> LocalRegistry::get_manifest(const oci::RepositoryName& name,
+                                                                        const oci::Reference& reference,
+                                                                        bool count_pull) {
+  return registry::get_manifest(core_, name, reference, count_pull);
+}
+
+// ---- push ----
+
+Task<std::unique_ptr<Upload>> LocalRegistry::start_upload(const Actor& actor, const oci::RepositoryName& name,
+                                                          oci::Algorithm algorithm, bool single_request) {
+  return registry::start_upload(core_, actor, name, algorithm, single_request);
+}
+
+Task<std::unique_ptr<Upload>> LocalRegistry::claim_upload(const Actor& actor, const oci::RepositoryName& name,
+                                                          const std::string& upload_id) {
+  return registry::claim_upload(core_, actor, name, upload_id);
+}
+
+Task<std::uint64_t> LocalRegistry::upload_offset(const Actor& actor, const oci::RepositoryName& name,
+                                                 const std::string& upload_id) {
+  return registry::upload_offset(core_, actor, name, upload_id);
+}
+
+Task<bool> LocalRegistry::mount_blob(const Actor& actor, const oci::RepositoryName& target, const oci::Digest& digest,
+                                     std::optional<oci::RepositoryName> from, const Visibility& visibility) {
+  return registry::mount_blob(core_, actor, target, digest, std::move(from), visibility);
+}
+
+Task<PutManifestDone> LocalRegistry::put_manifest(const Actor& actor, PutManifestRequest request) {
+  return registry::put_manifest(core_, actor, std::move(request));
+}
+
+// ---- delete ----
+
+Result<void> LocalRegistry::check_deletion() const {
+  if (core_.options.deletion) return {};
+  return make_error(ErrorCode::method_not_allowed, "deletion is switched off");
+}
+
+template <class Command>
+Task<void> LocalRegistry::change(Command command) {
+  BERTH_CO_CHECK(check_deletion());
+  BERTH_CO_CHECK(co_await core_.parts.committer.submit(std::move(command)));
+  co_return Result<void>{};
+}
+
+Task<void> LocalRegistry::delete_tag(const Actor& actor, const oci::RepositoryName& name, const oci::Tag& tag,
+                                     Precondition precondition) {
+  DeleteTag command{.context = core_.context(actor),
+                    .name_space = kLocalNamespace,
+                    .repository = name,
+                    .tag = tag,
+                    .precondition = std::move(precondition)};
+  return change(std::move(command));
+}
+
+Task<void> LocalRegistry::delete_manifest(const Actor& actor, const oci::RepositoryName& name,
+                                          const oci::Digest& digest, Precondition precondition) {
+  DeleteManifest command{.context = core_.context(actor),
+                         .name_space = kLocalNamespace,
+                         .repository = name,
+                         .digest = digest,
+                         .precondition = std::move(precondition),
+                         .periods = core_.periods()};
+  return change(std::move(command));
+}
+
+Task<void> LocalRegistry::delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest) {
+  DeleteBlob command{.context = core_.context(actor),
+                     .name_space = kLocalNamespace,
+                     .repository = name,
+                     .digest = digest,
+                     .periods = core_.periods()};
+  return change(std::move(command));
+}
+
+Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::RepositoryName& name) {
+  DeleteRepository command{.context = core_.context(actor),
+                           .name_space = kLocalNamespace,
+                           .repository = name,
+                           .periods = core_.periods()};
+  return change(std::move(command));
+}
+
+// ---- lists ----
+
+Task<TagPage> LocalRegistry::list_tags(const oci::RepositoryName& name, std::size_t n, std::string last) {
+  auto query = [name, n, last = std::move(last)](const kv::Reader& reader) {
+    return registry::list_tags(reader, kLocalNamespace, name, n, last);
+  };
+  co_return co_await core_.read(core_.view(), std::move(query));
+}
+
+Task<RepositoryPage> LocalRegistry::list_repositories(const Visibility& visibility, std::size_t n, std::string last) {
+  auto query = [visibility, n, last = std::move(last)](const kv::Reader& reader) {
+    return registry::list_repositories(reader, kLocalNamespace, visibility, n, last);
+  };
+  co_return co_await core_.read(core_.view(), std::move(query));
+}
+
+Task<ReferrerPage> LocalRegistry::list_referrers(const oci::RepositoryName& name, std::string subject,
+                                                 std::vector<std::string> types, std::size_t n, std::size_t bytes_max,
+                                                 std::string cursor) {
+  auto query = [name, subject = std::move(subject), types = std::move(types), n, bytes_max,
+                cursor = std::move(cursor)](const kv::Reader& reader) {
+    return registry::list_referrers(reader, kLocalNamespace, name, subject, types, n, bytes_max, cursor);
+  };
+  co_return co_await core_.read(core_.view(), std::move(query));
+}
+
+// ---- life ----
+
+Result<std::unique_ptr<LocalRegistry>> open_local_registry(const RegistryParts& parts,
+                                                           std::shared_ptr<AnswerCache> cache,
+                                                           const RegistryOptions& options) {
+  InitFormat init;
+  init.context = CommandContext{.now = parts.clock.wall(), .uptime = Uptime{1}};
+  BERTH_TRY(const auto format, parts.committer.run(std::move(init)));
+  auto registry = std::make_unique<LocalRegistry>(parts, std::move(cache), options, format.uptime);
+  BERTH_CHECK(registry->open());
+  return registry;
+}
+
+Result<std::unique_ptr<Registry>> open_registry(RegistryParts parts, std::shared_ptr<AnswerCache> cache,
+                                                RegistryOptions options) {
+  BERTH_TRY(auto registry, open_local_registry(parts, std::move(cache), options));
+  return std::unique_ptr<Registry>(std::move(registry));
+}
+
+}  // namespace berth::registry
