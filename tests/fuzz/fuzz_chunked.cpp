@@ -1,4 +1,5 @@
 // Chunked bodies: content and verdict do not depend on how the bytes are cut, nor on the room for the content.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
