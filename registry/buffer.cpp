@@ -1,16 +1,16 @@
-// How a wait works: the coroutine sleeps on a timer that never expires, which belongs to its own io_context, and the
-// line holds a pointer to a Wait in the coroutine's frame. Whoever gives memory back moves the budget to the first in
-// line under the lock and posts a cancel of that timer. So a frame that dies (a cancelled operation, an io_context
-// destroyed with waiters in it) takes its place out of the line, or gives back what it was granted, in the Wait's
-// destructor, and nothing is ever posted to a context that is gone: the post happens under the lock that the destructor
-// needs as well.
+// How a wait works: it stands in the budget's line and owns the coroutine's handler. Whoever gives memory back moves
+// the budget to the first in line, takes it out, and posts its handler together with the share; a share that is dropped
+// on its way (a cancelled frame, an io_context destroyed with work in it) gives itself back.
+//
+// Posting to an io_context that is being destroyed would be a race, so each context that ever waited has a service
+// here: a context shuts its services down before it drains its own queue, and this one takes the context's waits out of
+// the line under the lock under which others post.
 #include "registry/buffer.h"
 
 #include <algorithm>
 #include <atomic>
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <boost/asio/this_coro.hpp>
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/execution_context.hpp>
 #include <boost/intrusive/list.hpp>
 #include <cstdlib>
 #include <mutex>
@@ -19,26 +19,24 @@
 
 namespace berth::registry {
 
-/// A place in the line; lives in the frame of the coroutine that waits.
+/// A place in the line, with who is called when it is served.
 class Buffer::Wait : public boost::intrusive::list_base_hook<> {
  public:
-  /// Grants at once when nobody is ahead and the budget allows it; else stands at the end of the line.
-  Wait(std::shared_ptr<Budget> budget, asio::any_io_executor executor, std::size_t capacity);
+  explicit Wait(std::size_t capacity, const asio::execution_context& context)
+      : capacity_(capacity), context_(&context) {}
   Wait(const Wait&) = delete;
   Wait& operator=(const Wait&) = delete;
-  ~Wait();
+  virtual ~Wait() = default;
 
-  bool granted() const;
-  Buffer take();
-  asio::steady_timer& timer() { return *timer_; }
+  std::size_t capacity() const { return capacity_; }
+  bool belongs_to(const asio::execution_context& context) const { return context_ == &context; }
+  /// Posts the handler with its share of the budget, or with none when the wait was cancelled, and ends the wait's
+  /// life. The caller holds the budget's mutex, so nothing here may drop a share: failing to post ends the process.
+  virtual void complete(bool granted) noexcept = 0;
 
  private:
-  friend struct Budget;
-  std::shared_ptr<Budget> budget_;
-  asio::any_io_executor executor_;
-  std::shared_ptr<asio::steady_timer> timer_;  ///< shared with the posted wake-up, which may outlive the frame
-  std::size_t capacity_;
-  bool granted_ = false;  ///< guarded by the budget's mutex: `capacity_` of it is this waiter's
+  const std::size_t capacity_;
+  const asio::execution_context* const context_;
 };
 
 struct Buffer::Budget {
@@ -92,13 +90,46 @@ struct Buffer::Budget {
 
   /// Serves the line as far as the budget goes. The mutex is held.
   void grant_waiting() {
-    while (!line.empty() && has_room(line.front().capacity_)) {
+    while (!line.empty() && has_room(line.front().capacity())) {
       Wait& first = line.front();
       line.pop_front();
-      in_use.fetch_add(first.capacity_, std::memory_order_relaxed);
-      first.granted_ = true;
-      asio::post(first.executor_, [timer = first.timer_] { timer->cancel(); });
+      in_use.fetch_add(first.capacity(), std::memory_order_relaxed);
+      first.complete(true);
     }
+  }
+
+  /// Serves at once when nobody is ahead and the budget allows it; else the wait stands at the end of the line.
+  void enter(std::unique_ptr<Wait> wait) {
+    const std::lock_guard lock(mutex);
+    if (reserve(wait->capacity())) {
+      wait.release()->complete(true);
+    } else {
+      line.push_back(*wait.release());
+    }
+  }
+
+  /// On the wait's own executor, so it was not completed yet, but it may have been served.
+  void cancel(Wait& wait) {
+    const std::lock_guard lock(mutex);
+    if (!wait.is_linked()) return;
+    line.erase(line.iterator_to(wait));
+    wait.complete(false);
+    grant_waiting();  // this one may have been too large for what was left
+  }
+
+  /// The context ends: its waits leave the line, uncalled.
+  void abandon(const asio::execution_context& context) {
+    std::vector<std::unique_ptr<Wait>> abandoned;  // destroyed without the lock: handlers own whole coroutines
+    const std::lock_guard lock(mutex);
+    for (auto wait = line.begin(); wait != line.end();) {
+      if (wait->belongs_to(context)) {
+        abandoned.emplace_back(&*wait);
+        wait = line.erase(wait);
+      } else {
+        ++wait;
+      }
+    }
+    grant_waiting();
   }
 
   const std::size_t budget_bytes;
@@ -111,36 +142,116 @@ struct Buffer::Budget {
   std::vector<std::unique_ptr<std::byte[]>> idle_small;
 };
 
-Buffer::Wait::Wait(std::shared_ptr<Budget> budget, asio::any_io_executor executor, std::size_t capacity)
-    : budget_(std::move(budget)),
-      executor_(std::move(executor)),
-      timer_(std::make_shared<asio::steady_timer>(executor_, asio::steady_timer::time_point::max())),
-      capacity_(capacity) {
-  const std::lock_guard lock(budget_->mutex);
-  granted_ = budget_->reserve(capacity_);
-  if (!granted_) budget_->line.push_back(*this);
-}
+namespace {
 
-Buffer::Wait::~Wait() {
-  const std::lock_guard lock(budget_->mutex);
-  if (is_linked()) budget_->line.erase(budget_->line.iterator_to(*this));
-  if (granted_) budget_->in_use.fetch_sub(capacity_, std::memory_order_relaxed);
-  // Either way the one behind may be served now: this one may have been too large for what was left.
-  budget_->grant_waiting();
-}
+/// Tells the budgets that this context's coroutines waited for when the context ends.
+class WaitService final : public asio::execution_context::service {
+ public:
+  static inline asio::execution_context::id id;
 
-bool Buffer::Wait::granted() const {
-  const std::lock_guard lock(budget_->mutex);
-  return granted_;
-}
+  explicit WaitService(asio::execution_context& context)
+      : asio::execution_context::service(context), context_(context) {}
 
-Buffer Buffer::Wait::take() {
-  {
-    const std::lock_guard lock(budget_->mutex);
-    granted_ = false;  // the buffer gives it back from now on
+  /// `budget` has abandon(); it is remembered once.
+  template <class Budget>
+  void remember(const std::shared_ptr<Budget>& budget) {
+    const std::lock_guard lock(mutex_);
+    const auto is_same = [&budget](const Entry& entry) { return entry.budget.lock() == budget; };
+    if (std::any_of(entries_.begin(), entries_.end(), is_same)) return;
+    std::erase_if(entries_, [](const Entry& entry) { return entry.budget.expired(); });
+    auto abandon = [](void* pointer, const asio::execution_context& context) {
+      static_cast<Budget*>(pointer)->abandon(context);
+    };
+    entries_.push_back({budget, abandon});
   }
-  return make(budget_, capacity_);
-}
+
+ private:
+  /// The type of a budget is private to Buffer.
+  struct Entry {
+    std::weak_ptr<void> budget;
+    void (*abandon)(void* budget, const asio::execution_context& context);
+  };
+
+  void shutdown() override {
+    std::vector<Entry> entries;
+    {
+      const std::lock_guard lock(mutex_);
+      entries.swap(entries_);
+    }
+    for (const Entry& entry : entries) {
+      // A budget with waits in its line lives: the waits own it.
+      if (const auto budget = entry.budget.lock()) entry.abandon(budget.get(), context_);
+    }
+  }
+
+  asio::execution_context& context_;
+  std::mutex mutex_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace
+
+/// Enters the line with the handler of a coroutine.
+struct Buffer::StartWait {
+  template <class Handler>
+  void operator()(Handler handler, std::shared_ptr<Budget> budget, std::size_t capacity) const {
+    auto& context = asio::query(asio::get_associated_executor(handler), asio::execution::context);
+    asio::use_service<WaitService>(context).remember(budget);
+    auto wait = std::make_unique<WaitFor<Handler>>(std::move(handler), budget, capacity, context);
+    wait->listen_for_cancel();
+    budget->enter(std::move(wait));
+  }
+};
+
+template <class Handler>
+class Buffer::WaitFor final : public Wait {
+ public:
+  WaitFor(Handler handler, std::shared_ptr<Budget> budget, std::size_t capacity, const asio::execution_context& context)
+      : Wait(capacity, context),
+        budget_(std::move(budget)),
+        handler_(std::move(handler)),
+        // Outstanding work keeps the caller's io_context running.
+        work_(asio::prefer(asio::get_associated_executor(handler_), asio::execution::outstanding_work.tracked)) {}
+  ~WaitFor() override { stop_listening(); }
+
+  void listen_for_cancel() {
+    auto slot = asio::get_associated_cancellation_slot(handler_);
+    if (!slot.is_connected()) return;
+    slot.assign([this](asio::cancellation_type) { budget_->cancel(*this); });
+    listening_ = true;
+  }
+
+  void complete(bool granted) noexcept override {
+    Buffer share;
+    if (granted) {
+      share.budget_ = budget_;
+      share.capacity_ = capacity();
+    }
+    const auto executor = work_;
+    auto call = [self = std::unique_ptr<WaitFor>(this), share = std::move(share)]() mutable {
+      self->stop_listening();
+      Handler handler = std::move(self->handler_);
+      self.reset();
+      handler(std::move(share));
+    };
+    asio::post(executor, std::move(call));
+  }
+
+ private:
+  using Executor = asio::associated_executor_t<Handler>;
+  using Work =
+      std::decay_t<decltype(asio::prefer(std::declval<Executor>(), asio::execution::outstanding_work.tracked))>;
+
+  void stop_listening() {
+    if (!std::exchange(listening_, false)) return;
+    asio::get_associated_cancellation_slot(handler_).clear();
+  }
+
+  std::shared_ptr<Budget> budget_;
+  Handler handler_;
+  Work work_;
+  bool listening_ = false;
+};
 
 Buffer Buffer::make(const std::shared_ptr<Budget>& budget, std::size_t capacity) {
   Buffer buffer;
@@ -198,14 +309,11 @@ Task<Buffer> BufferPool::acquire(std::size_t expected_bytes) {
   const std::size_t capacity = capacity_for(expected_bytes);
   if (budget_->try_reserve(capacity)) co_return Buffer::make(budget_, capacity);
 
-  const auto executor = co_await asio::this_coro::executor;
-  Buffer::Wait wait(budget_, executor, capacity);
-  if (!wait.granted()) {
-    // Ends when the budget is granted, or when somebody cancels; what was granted says which.
-    co_await wait.timer().async_wait(asio::as_tuple(asio::use_awaitable));
-    if (!wait.granted()) co_return make_error(ErrorCode::aborted, "the wait for memory was cancelled");
-  }
-  co_return wait.take();
+  Buffer share = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Buffer)>(
+      Buffer::StartWait{}, asio::use_awaitable, budget_, capacity);
+  if (!share) co_return make_error(ErrorCode::aborted, "the wait for memory was cancelled");
+  share.memory_ = share.budget_->take_memory(capacity);
+  co_return share;
 }
 
 Buffer BufferPool::acquire_now(std::size_t expected_bytes) {

@@ -27,6 +27,9 @@ class Buffer {
   friend class BufferPool;
   struct Budget;
   class Wait;
+  template <class Handler>
+  class WaitFor;
+  struct StartWait;
   /// The share of the budget is already reserved.
   static Buffer make(const std::shared_ptr<Budget>& budget, std::size_t capacity);
   void give_back();
