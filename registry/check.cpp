@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "registry/index.h"
 
@@ -224,11 +225,12 @@ class Check {
       expect(has_content == in_index, "the index has the bytes of manifests and of inline blobs", 0, what);
       expect(!has_content || content->second == object.size, "stored bytes are as many as the object says", 0, what);
     }
+    std::set<std::string> reaped;
+    for (const auto& [key, record] : all_.reap) reaped.insert(key.file);
     for (const auto& [key, place] : all_.places) {
       expect(has(all_.objects, {ObjectKind::blob, key.digest}), "a place has its blob", 0, key.digest.to_string());
-      for (const auto& [reaped, unused] : all_.reap) {
-        expect(place.is_inline() || reaped.file != place.file, "a file in use is not in the reap queue", 0, place.file);
-      }
+      expect(place.is_inline() || !reaped.contains(place.file), "a file in use is not in the reap queue", 0,
+             place.file);
     }
     for (const auto& [key, size] : all_.content_sizes) {
       expect(has(all_.objects, {key.kind, key.digest}), "stored bytes have their object", 0, key.digest.to_string());

@@ -506,12 +506,14 @@ TEST_CASE("a blob that a manifest needs is hidden, another is unlinked") {
   CHECK(index.delete_blob("a", oci::sha256("none")).failed_with(ErrorCode::blob_unknown));
 
   REQUIRE(index.delete_blob("a", oci::sha256("free")).has_value());
+  CHECK(index.touched == Names{cache_key(0, "a", oci::sha256("free").to_string())});
   CHECK(!index.sees_blob("a", "free"));
   CHECK(index.reaped() == Names{TestIndex::place("free", "f").name});
   CHECK(!get(index.reader(), ObjectKey{ObjectKind::blob, oci::sha256("free")}).value());
   index.check();
 
   REQUIRE(index.delete_blob("a", oci::sha256("layer")).has_value());
+  CHECK(index.touched == Names{cache_key(0, "a", oci::sha256("layer").to_string())});
   CHECK(!index.sees_blob("a", "layer"));
   CHECK(index.delete_blob("a", oci::sha256("layer")).failed_with(ErrorCode::blob_unknown));
   CHECK(index.sees_tag("a", "v1"));
@@ -843,6 +845,17 @@ TEST_CASE("the change log says all of what changed, who did it, when and why") {
   REQUIRE(index.delete_manifest("a", first.digest).has_value());
   index.advance(index.periods.undo_window);
   index.collect();
+  REQUIRE(index.mount("d", oci::sha256("layer"), "b/c").value().mounted);
+  REQUIRE(index.delete_blob("b/c", oci::sha256("layer")).has_value());
+  REQUIRE(index.delete_tag("b/c", "v1").has_value());
+  index.push_image("e", {"config", {"layer"}}, "v1");
+  REQUIRE(index.run(Quarantine{.context = {}, .digest = oci::sha256("config")}).value().quarantined);
+  FoldPulls pulls{.context = {}, .entries = {{0, "e", "v1", 3, index.context.now}}};
+  REQUIRE(index.run(std::move(pulls)).has_value());
+  index.advance(index.periods.grace - std::chrono::hours(1));
+  ExtendLink extend{
+      .context = {}, .repository = repository("d"), .digest = oci::sha256("layer"), .periods = index.periods};
+  REQUIRE(index.run(std::move(extend)).has_value());
   REQUIRE(index.delete_repository("b/c").has_value());
 
   const auto state = replay(index.reader());
