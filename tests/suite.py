@@ -133,6 +133,9 @@ def step_fuzz(options):
         must_fail = name == "fuzz_must_fail"
         command = [os.path.join(folder, name), f"-max_total_time={options.fuzz_seconds}", "-rss_limit_mb=2048", "-timeout=20",
                    "-print_final_stats=1", f"-artifact_prefix={work}/", work] + ([seeds] if os.path.isdir(seeds) else [])
+        dictionary = os.path.join(ROOT, "tests", "fuzz", name[len("fuzz_"):] + ".dict")
+        if os.path.exists(dictionary):
+            command.append("-dict=" + dictionary)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         text = done.stdout.decode(errors="replace")
         runs = re.search(r"number_of_executed_units:\s*(\d+)", text)
