@@ -167,7 +167,8 @@ class Client:
         if self.connection is None:
             self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
         try:
-            self.connection.request(method, path, body=body, headers=headers or {})
+            self.connection.request(method, path, body=body, headers=headers or {},
+                                    encode_chunked="Transfer-Encoding" in (headers or {}))
             answer = self.connection.getresponse()
             data = answer.read()
         except BaseException:
