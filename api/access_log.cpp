@@ -9,11 +9,12 @@ namespace berth::api {
 namespace {
 
 spdlog::level::level_enum level_of(const Request& request, const Response& response) {
+  // Probes come every few seconds and say nothing while all is well; "not yet" and "no longer" are answers like others.
+  const bool probe = request.operation == "livez" || request.operation == "readyz" || request.operation == "startupz";
+  if (probe) return response.status == 200 ? spdlog::level::debug : spdlog::level::info;
   if (response.status == 503) return spdlog::level::warn;  // it says so itself, and passes
   if (response.status >= 500) return spdlog::level::err;
-  // Probes come every few seconds and say nothing while all is well.
-  const bool probe = request.operation == "livez" || request.operation == "readyz" || request.operation == "startupz";
-  return probe && response.status == 200 ? spdlog::level::debug : spdlog::level::info;
+  return spdlog::level::info;
 }
 
 /// An id that a client or a proxy gave the request: quoted beside ours when it looks like one.
