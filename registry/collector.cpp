@@ -18,7 +18,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kFoldInterval = 5s;         ///< longest wait between two folds of pulls
-constexpr auto kFullDiskInterval = 1s;     ///< how often a full disk is looked at
+constexpr auto kDiskInterval = 1s;         ///< how often the disk is looked at: any write may have found it full
 constexpr auto kUptimeInterval = 60s;      ///< between two writes of the clock while something waits for it
 constexpr auto kUptimeIdleInterval = 10min;  ///< and while nothing does
 constexpr auto kTrimInterval = 10min;
@@ -73,18 +73,22 @@ void Collector::run_now() {
 
 void Collector::loop() {
   const auto interval = core_.options.collector_interval;
+  const auto tick = std::min<std::chrono::milliseconds>(interval, kDiskInterval);
+  auto next_fold = std::chrono::steady_clock::now() + kFoldInterval;
   auto next_pass = std::chrono::steady_clock::now() + interval;
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      const auto longest = std::min<std::chrono::milliseconds>(
-          interval, core_.parts.ballast.writable() ? kFoldInterval : kFullDiskInterval);
-      if (wake_.wait_for(lock, longest, [this] { return stopping_; })) return;
+      if (wake_.wait_for(lock, tick, [this] { return stopping_; })) return;
     }
     const std::lock_guard lock(pass_mutex_);
     core_.parts.ballast.check();
-    fold_pulls();
-    if (std::chrono::steady_clock::now() < next_pass) continue;
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= next_fold) {
+      fold_pulls();
+      next_fold = now + kFoldInterval;
+    }
+    if (now < next_pass) continue;
     pass();
     next_pass = std::chrono::steady_clock::now() + interval;
   }
