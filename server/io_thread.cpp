@@ -17,13 +17,17 @@ namespace {
 
 constexpr auto kTick = std::chrono::seconds(1);
 
+/// The kernel gives up on a peer that acknowledges nothing, or takes nothing, this much later than we do: where we end
+/// the connection the peer is told by a reset, where the kernel does it is not.
+constexpr auto kKernelMargin = std::chrono::seconds(5);
+
 /// Options that make a vanished peer known; a kernel that refuses one of them changes nothing else.
-void tune(int descriptor) {
+void tune(int descriptor, std::chrono::milliseconds rate_window) {
   const auto set = [descriptor](int level, int name, int value) {
     (void)::setsockopt(descriptor, level, name, &value, sizeof value);
   };
   set(IPPROTO_TCP, TCP_NODELAY, 1);
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);  // milliseconds that sent bytes may stay unacknowledged
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>((rate_window + kKernelMargin).count()));
   set(SOL_SOCKET, SO_KEEPALIVE, 1);
   set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
   set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
@@ -119,7 +123,7 @@ void IoThread::begin_session(Accepted accepted) {
     state_->sessions.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  tune(accepted.descriptor.release());
+  tune(accepted.descriptor.release(), environment_.options.rate_window);
   auto session = std::make_shared<Session>(std::move(socket), std::move(accepted), environment_, state_);
   state_->busy.push_back(*session);
   auto ended = [session](const std::exception_ptr& thrown) {
