@@ -1,20 +1,21 @@
 #include "api/access_log.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
 
 namespace berth::api {
 
 namespace {
 
-spdlog::level::level_enum level_of(const Request& request, const Response& response) {
+log::Level level_of(const Request& request, const Response& response) {
   // Probes come every few seconds and say nothing while all is well; "not yet" and "no longer" are answers like others.
   const bool probe = request.operation == "livez" || request.operation == "readyz" || request.operation == "startupz";
-  if (probe) return response.status == 200 ? spdlog::level::debug : spdlog::level::info;
-  if (response.status == 503) return spdlog::level::warn;  // it says so itself, and passes
-  if (response.status >= 500) return spdlog::level::err;
-  return spdlog::level::info;
+  if (probe) return response.status == 200 ? log::Level::debug : log::Level::info;
+  if (response.status == 503) return log::Level::warning;  // it says so itself, and passes
+  return response.status >= 500 ? log::Level::error : log::Level::info;
 }
 
 /// An id that a client or a proxy gave the request: quoted beside ours when it looks like one.
@@ -31,16 +32,25 @@ std::string_view foreign_id(const Request& request) {
 
 void log_access(const Request& request, const Response& response, std::uint64_t bytes_sent, bool complete,
                 std::chrono::steady_clock::duration elapsed) {
-  const auto level = level_of(request, response);
-  if (!spdlog::should_log(level)) return;
+  const log::Level level = level_of(request, response);
+  if (!log::enabled(level)) return;
   // The path without its query: a query may carry what no log should.
   const std::string_view path = std::string_view(request.target).substr(0, request.target.find('?'));
-  const auto ms = std::chrono::duration<double, std::milli>(elapsed).count();
-  const std::string_view from = foreign_id(request);
-  spdlog::log(level, "{} {} {} {} {} bytes={} ms={:.1f} peer={}{}{}{}{}{}", request.id,
-              request.operation.empty() ? "-" : request.operation, request.method_text, path, response.status,
-              bytes_sent, ms, request.peer_address, complete ? "" : " cut", from.empty() ? "" : " from=", from,
-              response.log_detail.empty() ? "" : " ", response.log_detail);
+  std::vector<log::Field> fields = {
+      {"request_id", request.id},
+      {"operation", request.operation},
+      {"method", request.method_text},
+      {"path", path},
+      {"status", response.status},
+      {"bytes", bytes_sent},
+      {"duration_ms", std::chrono::duration<double, std::milli>(elapsed).count()},
+      {"peer", request.peer_address},
+  };
+  // A client that hangs up in the middle is everyday life, not an error.
+  if (!complete) fields.emplace_back("complete", false);
+  if (const std::string_view from = foreign_id(request); !from.empty()) fields.emplace_back("client_request_id", from);
+  if (!response.log_detail.empty()) fields.emplace_back("detail", response.log_detail);
+  log::event(level, "request", fields);
 }
 
 }  // namespace berth::api
