@@ -94,10 +94,9 @@ Task<void> receive_body(Context& context, registry::Upload& upload, BodyPlan pla
       BERTH_CO_CHECK(co_await upload.truncate(plan.from));
       co_return wrong_size(*plan.announced);
     }
-    if (ended) break;
+    if (ended) co_return Result<void>{};
     BERTH_CO_CHECK(co_await upload.append(std::move(buffer)));
   }
-  co_return co_await upload.flush();
 }
 
 /// The algorithm a session hashes with from its first byte, so that its close need not read it again.
@@ -200,6 +199,8 @@ Task<Response> append_upload(Context& context) {
   BERTH_CO_TRY(auto checked, check_chunk(context, *upload));
   if (auto* refusal = std::get_if<Response>(&checked)) co_return std::move(*refusal);
   BERTH_CO_CHECK(co_await receive_body(context, *upload, std::get<BodyPlan>(checked)));
+  // A commit needs no flush: what is small goes from memory straight into the index, without a file in between.
+  BERTH_CO_CHECK(co_await upload->flush());
   co_return session_response(202, context, id, upload->offset());
 }
 

@@ -44,7 +44,7 @@ TestRegistry::TestRegistry(TestRegistryOptions options) : options_(std::move(opt
   directory_ = folder_ ? folder_->path() : options_.directory;
   if (options_.engines == Engines::memory) {
     store_ = kv::make_memory_store(registry::schema());
-    blobs_ = storage::make_memory_blob_store();
+    blobs_ = wrap(storage::make_memory_blob_store());
   }
   open();
 }
@@ -59,7 +59,7 @@ void TestRegistry::open() {
     store_ = must(kv::open_rocksdb(registry::schema(), rocksdb), "open the index");
     storage::LocalBlobStoreOptions local;
     local.directory = directory_.string();
-    blobs_ = must(storage::open_local_blob_store(files, local), "open the blob store");
+    blobs_ = wrap(must(storage::open_local_blob_store(files, local), "open the blob store"));
   }
   constexpr std::size_t kBuffersMax = 48 << 20;
   buffers_ = std::make_unique<registry::BufferPool>(kBuffersMax);
@@ -122,9 +122,11 @@ registry::Buffer TestRegistry::buffer(std::string_view content) {
   return buffer;
 }
 
-namespace {
+std::unique_ptr<storage::BlobStore> TestRegistry::wrap(std::unique_ptr<storage::BlobStore> blobs) const {
+  return options_.wrap_blobs ? options_.wrap_blobs(std::move(blobs)) : std::move(blobs);
+}
 
-Task<void> append_all(registry::BufferPool& buffers, registry::Upload& upload, const std::string& content) {
+Task<void> append_all(registry::BufferPool& buffers, registry::Upload& upload, std::string content) {
   std::size_t done = 0;
   while (done < content.size()) {
     BERTH_CO_TRY(registry::Buffer buffer, co_await buffers.acquire(content.size() - done));
@@ -137,19 +139,40 @@ Task<void> append_all(registry::BufferPool& buffers, registry::Upload& upload, c
   co_return Result<void>{};
 }
 
-Task<void> push_blob_task(registry::Registry& registry, registry::BufferPool& buffers, registry::Actor actor,
-                          oci::RepositoryName name, std::string content, oci::Digest digest) {
+Task<void> push_blob(registry::Registry& registry, registry::BufferPool& buffers, registry::Actor actor,
+                     oci::RepositoryName name, std::string content, oci::Digest digest) {
   BERTH_CO_TRY(const auto upload, co_await registry.start_upload(actor, name, digest.algorithm(), true));
-  BERTH_CO_CHECK(co_await append_all(buffers, *upload, content));
+  BERTH_CO_CHECK(co_await append_all(buffers, *upload, std::move(content)));
   co_return co_await upload->commit(digest);
 }
 
-}  // namespace
+Result<std::string> read_content(const registry::BlobContent& content) {
+  if (content.bytes) return *content.bytes;
+  std::string text(content.size, '\0');
+  BERTH_TRY(const std::size_t read, storage::posix_file_system().read_at(
+                                        content.file->fd.get(), std::as_writable_bytes(std::span(text)), 0));
+  text.resize(read);
+  return text;
+}
+
+Result<void> TestRegistry::append(registry::Upload& upload, std::string_view content) {
+  return run(append_all(*buffers_, upload, std::string(content)));
+}
+
+Result<std::unique_ptr<registry::Upload>> TestRegistry::start_upload(std::string_view repository,
+                                                                     oci::Algorithm algorithm, bool single_request) {
+  return run(registry_->start_upload(actor(), name(repository), algorithm, single_request));
+}
+
+Result<std::unique_ptr<registry::Upload>> TestRegistry::claim_upload(std::string_view repository,
+                                                                     const std::string& id) {
+  return run(registry_->claim_upload(actor(), name(repository), id));
+}
 
 Result<void> TestRegistry::push_blob(std::string_view repository, const std::string& content,
                                      oci::Algorithm algorithm) {
   const oci::Digest digest = oci::hash(algorithm, as_bytes(content));
-  return run(push_blob_task(*registry_, *buffers_, actor(), name(repository), content, digest));
+  return run(test::push_blob(*registry_, *buffers_, actor(), name(repository), content, digest));
 }
 
 std::string TestRegistry::image_manifest(const std::vector<std::string>& contents, std::string_view annotation) {
@@ -191,12 +214,7 @@ Result<registry::PutManifestDone> TestRegistry::push_image(std::string_view repo
 Result<std::string> TestRegistry::pull_blob(std::string_view repository, const oci::Digest& digest) {
   const oci::RepositoryName repository_name = name(repository);
   BERTH_TRY(const registry::BlobContent content, run(registry_->open_blob(repository_name, digest)));
-  if (content.bytes) return *content.bytes;
-  std::string text(content.size, '\0');
-  BERTH_TRY(const std::size_t read, storage::posix_file_system().read_at(
-                                        content.file->fd.get(), std::as_writable_bytes(std::span(text)), 0));
-  text.resize(read);
-  return text;
+  return read_content(content);
 }
 
 Result<std::string> TestRegistry::pull_manifest(std::string_view repository, std::string_view reference) {

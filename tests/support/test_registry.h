@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -48,6 +49,8 @@ struct TestRegistryOptions {
   std::filesystem::path directory = {};
   /// The collector's thread stays quiet for an hour unless this says otherwise: tests call collect_now().
   registry::RegistryOptions registry = quiet();
+  /// Puts something over the blob store: faults, counters.
+  std::function<std::unique_ptr<storage::BlobStore>(std::unique_ptr<storage::BlobStore>)> wrap_blobs = {};
   std::size_t disk_threads = 4;
   std::uint64_t seed = 1;
 
@@ -92,7 +95,14 @@ class TestRegistry {
   static registry::Actor actor(registry::ActorId id = registry::kAnonymousActor) { return {id, "test-request"}; }
   registry::Buffer buffer(std::string_view content);
 
-  /// As POST and PUT with the whole body.
+  /// Appends all of it in buffers of the pool's size.
+  Result<void> append(registry::Upload& upload, std::string_view content);
+  /// Opens a session / takes hold of one.
+  Result<std::unique_ptr<registry::Upload>> start_upload(std::string_view repository,
+                                                         oci::Algorithm algorithm = oci::Algorithm::sha256,
+                                                         bool single_request = false);
+  Result<std::unique_ptr<registry::Upload>> claim_upload(std::string_view repository, const std::string& id);
+  /// As POST with the whole body.
   Result<void> push_blob(std::string_view repository, const std::string& content,
                          oci::Algorithm algorithm = oci::Algorithm::sha256);
   /// An image manifest of the given blobs, the first as its config. Gives the body.
@@ -111,6 +121,7 @@ class TestRegistry {
  private:
   void open();
   void close(End end);
+  std::unique_ptr<storage::BlobStore> wrap(std::unique_ptr<storage::BlobStore> blobs) const;
 
   TestRegistryOptions options_;
   std::optional<TemporaryFolder> folder_;
@@ -143,5 +154,13 @@ Result<T> TestRegistry::run(Task<T> task) {
   }
   return *std::move(outcome);
 }
+
+/// Appends a copy of `content` in buffers of the pool's size.
+Task<void> append_all(registry::BufferPool& buffers, registry::Upload& upload, std::string content);
+/// As POST with the whole body. What it refers to outlives it.
+Task<void> push_blob(registry::Registry& registry, registry::BufferPool& buffers, registry::Actor actor,
+                     oci::RepositoryName name, std::string content, oci::Digest digest);
+/// The bytes of an answer, from memory or from the file.
+Result<std::string> read_content(const registry::BlobContent& content);
 
 }  // namespace berth::test
