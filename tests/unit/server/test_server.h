@@ -240,12 +240,19 @@ struct Reply {
 /// A blocking client; nothing waits longer than ten seconds.
 class Client {
  public:
-  explicit Client(std::uint16_t port, int receive_buffer = 0) : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit Client(std::uint16_t port, int receive_buffer = 0) : Client() {
     // No assertions here: clients also live on threads of their own.
     if (receive_buffer > 0) ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    connect(port);
+  }
+  /// Has its descriptor and is not connected.
+  Client() : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval limit{10, 0};
     ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  }
+
+  void connect(std::uint16_t port) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
@@ -254,6 +261,7 @@ class Client {
   }
 
   bool connected() const { return connected_; }
+  int descriptor() const { return descriptor_.get(); }
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
       const auto n = ::send(descriptor_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
