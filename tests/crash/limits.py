@@ -1,6 +1,6 @@
 """What must hold when space, memory or time run short: a full disk, an 8 GiB blob, memory after start.
 
-    limits.py [full_disk] [memory] [large_blob] [restart]
+    limits.py [full_disk] [memory] [restart] [large_blob] [connections]
 """
 
 import hashlib
@@ -199,6 +199,14 @@ def large_blob(gigabytes=8):
         return f"{gigabytes} GiB pushed in {pushed:.0f} s, pulled in {time.monotonic() - began:.0f} s, peak {whole / MIB:.1f} MiB"
 
 
+def connections():
+    """10,000 idle connections, then half-sent headers, slow bodies and stalled readers for 75 s."""
+    with Berth() as berth:
+        program = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients", "connections.py")
+        text = run(sys.executable, program, "--pid", str(berth.process.pid), berth.address, timeout=600)
+        print(text, flush=True)
+
+
 def restart_keeps_sessions():
     data = os.urandom(3 * MIB)
     with Berth() as berth:
@@ -220,7 +228,7 @@ def restart_keeps_sessions():
 
 def main():
     report = Report("limits")
-    wanted = sys.argv[1:] or ["full_disk", "memory", "large_blob", "restart"]
+    wanted = sys.argv[1:] or ["full_disk", "memory", "restart", "large_blob", "connections"]
     if "full_disk" in wanted:
         report.case("full tmpfs of 24 MiB", lambda: full_disk(Tmpfs(24)))
         report.case("full ext4 of 40 MiB", lambda: full_disk(Disk("ext4", 40)))
@@ -232,6 +240,8 @@ def main():
         report.case("an upload goes on after kill -9", restart_keeps_sessions)
     if "large_blob" in wanted:
         report.case("an 8 GiB blob", large_blob)
+    if "connections" in wanted:
+        report.case("connections that do nothing good", connections)
     return report.finish()
 
 
