@@ -85,7 +85,8 @@ asio::awaitable<bool> Wire::wait(asio::ip::tcp::socket::wait_type what, Wait why
   if (!rate_begun_ && (why == Wait::body || why == Wait::response)) {
     rate_begun_ = true;
     waited_ = {};
-    window_base_ = progress();
+    third_base_[0] = progress();
+    thirds_ = 1;
   }
   const auto [error] = co_await socket_.async_wait(what, asio::as_tuple(asio::deferred));
   waited_ += std::chrono::steady_clock::now() - wait_begin_;
@@ -102,20 +103,24 @@ std::uint64_t Wire::progress() const {
   return sent_ - std::min<std::uint64_t>(sent_, static_cast<std::uint64_t>(std::max(unacknowledged, 0)));
 }
 
+bool Wire::moves_too_little(SteadyTime now) {
+  if (waited_ + (now - wait_begin_) < rate_.window / static_cast<int>(third_base_.size())) return false;
+  const auto reached = progress();
+  if (thirds_ == third_base_.size()) {
+    if (reached - third_base_[0] < rate_.bytes) return true;
+    std::shift_left(third_base_.begin(), third_base_.end(), 1);
+    --thirds_;
+  }
+  third_base_[thirds_++] = reached;
+  waited_ = {};
+  wait_begin_ = now;
+  return false;
+}
+
 void Wire::check(SteadyTime now) {
   if (over_ || timed_out_ || waiting_ == Wait::none) return;
-  if (waiting_ == Wait::body || waiting_ == Wait::response) {
-    if (waited_ + (now - wait_begin_) < rate_.window) return;
-    const auto reached = progress();
-    if (reached - window_base_ >= rate_.bytes) {
-      window_base_ = reached;
-      waited_ = {};
-      wait_begin_ = now;
-      return;
-    }
-  } else if (now < deadline_) {
-    return;
-  }
+  const bool rated = waiting_ == Wait::body || waiting_ == Wait::response;
+  if (rated ? !moves_too_little(now) : now < deadline_) return;
   timed_out_ = true;
   boost::system::error_code ignored;  // The wait ends in any case, at the latest when the kernel gives the peer up.
   socket_.cancel(ignored);

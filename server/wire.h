@@ -9,6 +9,7 @@
 
 #include <sys/uio.h>
 
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
@@ -23,7 +24,8 @@ namespace berth::server {
 
 namespace asio = boost::asio;
 
-/// A peer that moves less than `bytes` in `window` of being waited for is let go.
+/// A peer that moves less than `bytes` in `window` of being waited for is let go. The window slides in thirds, so that
+/// the burst which fills the kernel's buffers buys a stalled peer a third of a window, not a whole one.
 struct RateLimit {
   std::chrono::steady_clock::duration window = std::chrono::seconds(30);
   std::uint64_t bytes = 30 << 10;
@@ -83,6 +85,7 @@ class Wire {
 
  private:
   asio::awaitable<bool> wait(asio::ip::tcp::socket::wait_type what, Wait why);
+  bool moves_too_little(SteadyTime now);
   std::uint64_t progress() const;
 
   asio::ip::tcp::socket socket_;
@@ -94,8 +97,10 @@ class Wire {
   std::size_t read_threshold_ = 1;
   SteadyTime deadline_ = SteadyTime::max();
   SteadyTime wait_begin_{};
-  std::chrono::steady_clock::duration waited_{};  ///< in this window, without the wait that runs
-  std::uint64_t window_base_ = 0;                 ///< progress() when the window began
+  std::chrono::steady_clock::duration waited_{};  ///< in this third, without the wait that runs
+  /// progress() when the last thirds of the window began, the oldest first; as many as have begun.
+  std::array<std::uint64_t, 3> third_base_{};
+  std::size_t thirds_ = 0;
   std::uint64_t received_ = 0;
   std::uint64_t sent_ = 0;
 };
