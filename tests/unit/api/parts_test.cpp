@@ -104,7 +104,7 @@ TEST_CASE("the whole error table") {
 std::string body_of(const Response& response) { return std::get<std::string>(response.body.at(0)); }
 
 TEST_CASE("an error is one element of valid JSON, whatever its message holds") {
-  const std::string hostile("say \"hi\"\\ \n\x01\xff\xfe\xed\xa0\x80 \xe2\x82", 23);
+  const std::string hostile = "say \"hi\"\\ \n\x01\xff\xfe\xed\xa0\x80 \xe2\x82";
   const Response response = error_response(make_error(ErrorCode::blob_unknown, hostile, "secret"), "id-1");
   CHECK(response.status == 404);
   CHECK(response.headers.get("content-type") == "application/json");
