@@ -28,6 +28,18 @@ using rocksdb::Status;
 /// Guards every pending write against memory errors on its way through the batch and the memtable.
 constexpr std::size_t kProtectionBytesPerKey = 8;
 
+/// From here on a disk has room for files that reserve more than they hold.
+constexpr std::uintmax_t kRoomyDiskBytes = std::uintmax_t{4} << 30;
+
+/// The log and the manifest reserve 22 MiB ahead of what is written: all that a small disk has, and what its ballast was
+/// kept for.
+bool is_roomy_disk(const std::filesystem::path& directory) {
+  std::error_code failed;
+  auto space = std::filesystem::space(directory, failed);
+  if (failed) space = std::filesystem::space(std::filesystem::absolute(directory, failed).parent_path(), failed);
+  return failed || space.capacity >= kRoomyDiskBytes;
+}
+
 Error would_block_error() { return make_error(ErrorCode::would_block, "not in memory"); }
 
 /// RocksDB's Status as an Error: the one place where it is translated.
@@ -97,6 +109,7 @@ rocksdb::DBOptions database_options(const RocksDbOptions& options) {
   db.track_and_verify_wals_in_manifest = false;  // false alarms that refuse to open (fixed in 7.10)
   db.allow_mmap_reads = false;                   // a read error would be a signal; slow when cold
   db.allow_mmap_writes = false;
+  db.allow_fallocate = is_roomy_disk(options.directory);
 
   // What bounds the time to open.
   db.max_total_wal_size = options.wal_bytes_max;

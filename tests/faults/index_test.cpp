@@ -74,6 +74,8 @@ int run_child() {
     if (!world.has_value()) return kRefusedToOpen;
     run_script(**world, [&](std::size_t step) { note(notes, 'b', step); },
                [&](std::size_t step, StepEnd end) { note(notes, end == StepEnd::done ? 'd' : 'f', step); });
+    world->reset();
+    ignore((*store)->flush());  // so that writing and installing its files fails, too
   }
   return env.operations() < nth ? kUntouched : kSurvived;
 }

@@ -1,10 +1,14 @@
 #include "tests/faults/world.h"
 
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
 
+#include "base/log.h"
 #include "registry/keys.h"
 
 namespace berth::faults {
@@ -50,6 +54,13 @@ World::World(const WorldParts& parts)
           or_die(parts.on_fatal)) {}
 
 Result<std::unique_ptr<World>> World::open(WorldParts parts) {
+  // Hundreds of failures on purpose are no news.
+  static const bool quiet = [] {
+    log::setup(log::Level::error, log::Format::text, ::open("/dev/null", O_WRONLY | O_CLOEXEC));
+    spdlog::set_level(spdlog::level::off);
+    return true;
+  }();
+  (void)quiet;
   std::unique_ptr<World> world(new World(parts));
   BERTH_CHECK(world->start());
   return world;
