@@ -148,7 +148,9 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   BodyReader body(wire_, input_, environment_.buffers, framing, std::move(interrupter));
   request.body = &body;
   wire_.begin_rate();
+  handling_ = true;
   const auto response = co_await handle(request);
+  handling_ = false;
   if (response.status == api::kNoAnswer) {
     environment_.handler.finished(request, response, 0, false, std::chrono::steady_clock::now() - begun);
     reset_ = true;
@@ -245,7 +247,7 @@ std::function<void()> Session::make_interrupter() {
 }
 
 void Session::interrupt(std::uint64_t request) {
-  if (request == requests_ && !idle_) wire_.cut();
+  if (request == requests_ && handling_) wire_.cut();
 }
 
 }  // namespace berth::server

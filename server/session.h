@@ -80,6 +80,7 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   Input input_;
   std::uint64_t requests_ = 0;  ///< so that a late interrupter does not hit the next one
   bool idle_ = false;
+  bool handling_ = false;  ///< a handler is at work, and with it what an interrupter is for
   bool reset_ = false;
 };
 

@@ -391,7 +391,13 @@ TEST_CASE("the interrupter ends a wait for the body, from any thread, and only o
   CHECK(client.at_end());
   CHECK(server.handler.finished_of("/interrupt").status == api::kNoAnswer);
   CHECK(server.handler.last_error);
-  // One that fires when its request is over.
+  // One that fires when its request is over and the next is on its way.
+  auto next = server.client();
+  CHECK(next.get("/late").body == "early");
+  next.send("GET /hello HTTP/1.1\r\n");
+  std::this_thread::sleep_for(100ms);
+  CHECK(next.exchange("Host: a\r\n\r\n").body == "hello");
+  // And one that fires when the connection is over too.
   auto other = server.client();
   other.send("PUT /interrupt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   CHECK(other.at_end());

@@ -165,6 +165,13 @@ class TestHandler final : public api::Handler {
       co_await timer.async_wait(asio::use_awaitable);
       co_return text("waited");
     }
+    if (target.starts_with("/late")) {
+      std::thread([interrupt = request.body->interrupter()] {
+        std::this_thread::sleep_for(50ms);
+        interrupt();
+      }).detach();
+      co_return text("early");
+    }
     if (target.starts_with("/interrupt")) {
       std::thread([interrupt = request.body->interrupter()] {
         std::this_thread::sleep_for(100ms);
