@@ -111,7 +111,8 @@ class Store {
   virtual Result<std::shared_ptr<const View>> view() = 0;
   /// All or nothing, durable when it returns. An error means the outcome is unknown: the caller ends the process.
   virtual Result<void> write(std::span<const Write> writes) = 0;
-  /// The number of the last entry of a log family; 0 when it has none.
+  /// The number of the last entry of a log family; 0 when it has none. Whoever drops old entries leaves the last one,
+  /// so that no number is given twice.
   virtual Result<std::uint64_t> last_log_number(Family log) = 0;
   virtual const Schema& schema() const = 0;
   /// Puts everything that is acknowledged where reopening is fastest. Called at an orderly stop.
@@ -121,6 +122,7 @@ class Store {
 /// Big-endian, so that key order is number order.
 void append_u64(std::string& key, std::uint64_t value);
 std::uint64_t read_u64(std::string_view eight_bytes);
-std::int64_t read_counter(const std::optional<std::string>& value);  ///< absent = 0
+/// A stored counter; absent = 0. A value that is no counter is a bug and aborts: checksums guard the disk.
+std::int64_t read_counter(const std::optional<std::string>& value);
 
 }  // namespace berth::kv
