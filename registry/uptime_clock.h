@@ -12,13 +12,11 @@ namespace berth::registry {
 /// that jumps. Const after construction; thread-safe.
 class UptimeClock {
  public:
-  UptimeClock(const Clock& clock, Uptime persisted) : clock_(clock), base_(persisted), started_(clock.steady()) {}
+  UptimeClock(const Clock& clock, Uptime persisted)
+      : clock_(clock), base_(std::max(persisted, Uptime{1})), started_(clock.steady()) {}
 
   /// Above 0, which records use for "never".
-  Uptime now() const {
-    const auto passed = std::chrono::duration_cast<Uptime>(clock_.steady() - started_);
-    return std::max(base_ + passed, Uptime{1});
-  }
+  Uptime now() const { return base_ + std::chrono::duration_cast<Uptime>(clock_.steady() - started_); }
 
  private:
   const Clock& clock_;

@@ -103,8 +103,9 @@ void TestRegistry::close(End end) {
   }
 }
 
-void TestRegistry::reopen(End end) {
+void TestRegistry::reopen(End end, std::chrono::milliseconds down_for) {
   close(end);
+  clock_.advance(down_for);
   open();
 }
 

@@ -82,7 +82,7 @@ class TestRegistry {
 
   /// Ends the process and starts it again on the same data: orderly, or as after kill -9.
   enum class End { orderly, killed };
-  void reopen(End end = End::orderly);
+  void reopen(End end = End::orderly, std::chrono::milliseconds down_for = {});
 
   /// Runs a Task to its end on this thread, and whatever other coroutines of io() need to run meanwhile.
   template <class T>
