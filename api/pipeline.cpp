@@ -91,9 +91,7 @@ class Pipeline final : public Service {
 
   void finished(const Request& request, const Response& response, std::uint64_t bytes_sent, bool complete,
                 std::chrono::steady_clock::duration elapsed) override {
-    if (options_.access_log || response.status >= 500) {
-      log_access(request, response, bytes_sent, complete, elapsed);
-    }
+    log_access(request, response, bytes_sent, complete, elapsed);
   }
 
  private:

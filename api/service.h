@@ -28,7 +28,6 @@ struct ServiceOptions {
   std::size_t manifest_bodies_bytes_max = 64 << 20;  ///< all manifests on their way in, together; beyond it 503
   std::size_t tags_per_push_max = 100;
   std::uint64_t blob_bytes_max = 0;        ///< 0 = no limit; as the registry's, to refuse before a body is read
-  bool access_log = true;                  ///< off: only what went wrong on our side
   std::vector<std::string> allowed_hosts;  ///< besides loopback names, on listeners that trust this machine
 };
 

@@ -70,7 +70,6 @@ Result<Setup> read_options(const std::vector<std::vector<std::string>>& options)
   setup.server.io_threads = 1;
   setup.server.listeners = {{.address = "127.0.0.1", .port = 0, .loopback = true}};
   setup.server.drain_timeout = std::chrono::seconds(1);
-  setup.service.access_log = false;
   using Words = const std::string&;
   const auto number = [](Words text) { return std::strtoull(text.c_str(), nullptr, 10); };
   const auto seconds = [&](Words text) { return std::chrono::seconds(number(text)); };
