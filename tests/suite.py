@@ -155,7 +155,7 @@ def step_fuzz(options):
 
 def step_thread(options):
     """unit and protocol tests under the thread sanitizer"""
-    if not build("tsan", definitions=WERROR):
+    if not build("tsan"):
         Totals.failed.append("build tsan")
         return
     for name in programs("tsan"):
