@@ -163,6 +163,11 @@ def step_thread(options):
             catch_program("tsan", name)
 
 
+def step_process(options):
+    """start, settings, reload, stop, and deploy/run around them"""
+    script("process", "clients/process.py")
+
+
 def step_clients(options):
     """real clients: docker, skopeo, podman, buildah, umoci, containerd, crane, oras, regctl, helm, cosign, BuildKit"""
     script("clients", "clients/clients.py")
@@ -184,7 +189,7 @@ def step_limits(options):
 
 
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
-         ("clients", step_clients), ("durability", step_durability), ("limits", step_limits)]
+         ("process", step_process), ("clients", step_clients), ("durability", step_durability), ("limits", step_limits)]
 
 
 def main():
