@@ -135,7 +135,7 @@ int serve(const cli::ServeCall& call) {
   }
   const config::Settings settings = *std::move(loaded);
 
-  server::Signals signals;  // before any thread, the log's included
+  server::block_signals();  // before any thread, the log's included
   start_log(settings);
   ::umask(0077);
   auto data = server::DataDirectory::open(settings.data.directory);
@@ -165,7 +165,7 @@ int serve(const cli::ServeCall& call) {
                                     lifecycle.loop_heartbeat_ms);
   if (auto started = server->start(); !started) return fail(started.error());
   Reload reload(call, settings, gate);
-  signals.start(std::ref(reload));
+  server::Signals signals(std::ref(reload));
   log_listeners(settings, server->ports());
   if (!call.port_file.empty())
     if (auto written = write_port_file(call.port_file, server->ports()); !written) return fail(written.error());

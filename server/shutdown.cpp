@@ -16,37 +16,45 @@
 
 namespace berth::server {
 
-Signals::Signals() {
+namespace {
+
+sigset_t handled_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (int number : {SIGTERM, SIGINT, SIGHUP}) {
-    std::signal(number, SIG_DFL);  // a parent may have left it ignored, and an ignored signal is never delivered
-    sigaddset(&set, number);
-  }
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, number);
+  return set;
+}
+
+}  // namespace
+
+void block_signals() {
+  // A parent may have left them ignored, and an ignored signal is never delivered.
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) std::signal(number, SIG_DFL);
+  const sigset_t set = handled_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+Signals::Signals(std::function<void()> on_reload) : on_reload_(std::move(on_reload)) {
+  const sigset_t set = handled_signals();
   signals_ = storage::Fd(::signalfd(-1, &set, SFD_CLOEXEC));
   end_ = storage::Fd(::eventfd(0, EFD_CLOEXEC));
   if (!signals_ || !end_) {
     log::error("cannot take signals", {{"error", std::strerror(errno)}});
-    std::abort();  // out of descriptors before anything was opened: nothing can work
+    log::flush();
+    std::abort();  // out of descriptors at start: nothing can work
   }
+  thread_ = std::thread([this] { loop(); });
 }
 
 Signals::~Signals() {
-  if (!thread_.joinable()) return;
   std::uint64_t one = 1;
   while (::write(end_.get(), &one, sizeof one) < 0 && errno == EINTR) {
   }
   thread_.join();
 }
 
-void Signals::start(std::function<void()> on_reload) {
-  on_reload_ = std::move(on_reload);
-  thread_ = std::thread([this] { loop(); });
-}
-
-int Signals::wait_for_stop() { return stop_.get_future().get(); }
+void Signals::wait_for_stop() { stop_.get_future().wait(); }
 
 void Signals::loop() {
   bool stopping = false;
@@ -62,7 +70,7 @@ void Signals::loop() {
     } else if (!stopping) {
       stopping = true;
       log::info("stopping; a second signal stops without waiting", {{"signal", number == SIGINT ? "SIGINT" : "SIGTERM"}});
-      stop_.set_value(number);
+      stop_.set_value();
     } else {
       log::warning("asked to stop a second time: ending at once");
       log::flush();

@@ -9,20 +9,22 @@
 
 namespace berth::server {
 
+/// Keeps SIGTERM, SIGINT and SIGHUP waiting for Signals, in the calling thread and all it starts later: call it before
+/// any other thread exists. SIGPIPE is ignored from here on.
+void block_signals();
+
 /// SIGTERM and SIGINT ask to stop; a second one insists: the process ends at once, which loses nothing that was
-/// acknowledged. SIGHUP calls `on_reload` on the thread that waits.
+/// acknowledged. SIGHUP calls `on_reload` on a thread of its own. Signals that came since block_signals() count.
 class Signals {
  public:
-  /// Blocks these signals for the calling thread and all it starts later: construct before any other thread.
-  Signals();
+  /// What `on_reload` uses must outlive this.
+  explicit Signals(std::function<void()> on_reload);
   ~Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  /// Starts to listen. Once.
-  void start(std::function<void()> on_reload);
-  /// Blocks until the first SIGTERM or SIGINT; answers its number.
-  int wait_for_stop();
+  /// Blocks until the first SIGTERM or SIGINT. Once.
+  void wait_for_stop();
 
  private:
   void loop();
@@ -30,7 +32,7 @@ class Signals {
   storage::Fd signals_;  ///< signalfd
   storage::Fd end_;      ///< eventfd: the thread shall return
   std::function<void()> on_reload_;
-  std::promise<int> stop_;
+  std::promise<void> stop_;
   std::thread thread_;
 };
 
