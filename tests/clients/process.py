@@ -105,7 +105,7 @@ class Life:
         said = lambda text: (lambda: text in berth.log_tail(1 << 20))
         with berth:
             berth.client().expect(200, "GET", "/v2/")
-            wait_for("an access line", said(" GET /v2/ "))
+            wait_for("an access line", said('"path":"/v2/"'))
             self.config("reload.yaml", "log: {level: loud}\n")
             berth.process.send_signal(signal.SIGHUP)
             wait_for("the problem", said("reload.yaml:1:14: log.level"))
