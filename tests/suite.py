@@ -60,12 +60,13 @@ def catch_program(preset, name, arguments=(), timeout=900, environment=None):
         text, code = done.stdout.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as late:
         text, code = (late.stdout or b"").decode(errors="replace") + f"\nstopped after {timeout} s", 1
-    all_passed = re.search(r"All tests passed \(\d+ assertions? in (\d+) test cases?\)", text)
-    some = re.search(r"test cases: (\d+) \|(?: (\d+) passed \|)? (\d+) failed", text)
+    # The last of each: a test that runs a child of itself has that one's closing line in its output, too.
+    all_passed = re.findall(r"All tests passed \(\d+ assertions? in (\d+) test cases?\)", text)
+    some = re.findall(r"test cases:\s+(\d+) \|(?:\s+(\d+) passed \|)?\s+(\d+) failed", text)
     if code == 0 and all_passed:
-        passed, failed = int(all_passed[1]), 0
+        passed, failed = int(all_passed[-1]), 0
     elif some:
-        passed, failed = int(some[2] or 0), int(some[3])
+        passed, failed = int(some[-1][1] or 0), int(some[-1][2])
     else:
         passed, failed = 0, 1
     if code != 0 and not failed:
