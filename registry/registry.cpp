@@ -20,6 +20,7 @@ LocalRegistry::~LocalRegistry() = default;
 
 Result<void> LocalRegistry::open() {
   BERTH_CHECK(recover(core_));
+  kv::ViewSource::release_thread_cache();  // this thread may never look again, and must not pin the first state
   collector_.start();
   return {};
 }
