@@ -16,8 +16,9 @@
 #include <cstdarg>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <utility>
-
+#include "storage/kv/disk_probe.h"
 #include "storage/kv/wal_check.h"
 
 namespace berth::kv {
@@ -357,8 +358,9 @@ void Database::close() {
 
 class RocksStore final : public Store {
  public:
-  RocksStore(Schema schema, std::shared_ptr<Database> database)
-      : schema_(std::move(schema)), database_(std::move(database)) {}
+  /// `probe` is of the disk that the store is on; none when it is on no disk of this machine.
+  RocksStore(Schema schema, std::shared_ptr<Database> database, std::optional<DiskProbe> probe)
+      : schema_(std::move(schema)), database_(std::move(database)), probe_(std::move(probe)) {}
   ~RocksStore() override { database_->close(); }
 
   Result<std::shared_ptr<const View>> view() override {
@@ -380,6 +382,7 @@ class RocksStore final : public Store {
     options.protection_bytes_per_key = kProtectionBytesPerKey;
     const Status status = database_->db->Write(options, &batch);
     if (!status.ok()) return error_from_status(status, "write");
+    if (probe_) BERTH_CHECK(probe_->check());
     version_.fetch_add(1, std::memory_order_release);
     return {};
   }
@@ -409,6 +412,7 @@ class RocksStore final : public Store {
  private:
   Schema schema_;
   std::shared_ptr<Database> database_;
+  std::optional<DiskProbe> probe_;
   std::atomic<std::uint64_t> version_{0};
 };
 
@@ -514,7 +518,12 @@ Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions option
   }
   database->families.assign(database->all_handles.begin() + 1, database->all_handles.end());
 
-  std::unique_ptr<Store> store = std::make_unique<RocksStore>(std::move(schema), std::move(database));
+  std::optional<DiskProbe> probe;
+  if (options.env == nullptr) {
+    BERTH_TRY(probe, DiskProbe::open(options.directory / "CURRENT"));
+  }
+  std::unique_ptr<Store> store =
+      std::make_unique<RocksStore>(std::move(schema), std::move(database), std::move(probe));
   for (std::size_t family = 0; family < store->schema().size(); ++family) {
     if (store->schema()[family].access != Access::log) continue;
     BERTH_CHECK(check_log_numbers(*store, static_cast<Family>(family)));
