@@ -8,6 +8,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
+
 namespace berth::config {
 namespace {
 
@@ -272,6 +274,15 @@ std::string show_value(std::string_view text) {
   return nlohmann::json(shown).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t size = utf8_sequence_size(text);
+    if (size == 0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
 bool has_control_character(std::string_view text) {
   return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
@@ -396,6 +407,7 @@ Result<void> assign(const Key& key, Slot slot, const std::string& text) {
   switch (key.kind) {
     case Kind::text:
       if (has_control_character(text)) return wrong("holds a control character");
+      if (!is_utf8(text)) return wrong("is not UTF-8");
       *std::get<std::string*>(slot) = text;
       return {};
     case Kind::url:

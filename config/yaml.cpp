@@ -9,6 +9,8 @@
 #include <optional>
 #include <sstream>
 
+#include "base/json_text.h"
+
 namespace berth::config {
 namespace {
 
@@ -77,11 +79,29 @@ class Builder final : public YAML::EventHandler {
   std::size_t nodes_ = 0;
 };
 
+/// Where the first byte that is no UTF-8 stands. The parser would let it through, and what is said about it or printed
+/// later would be a file that cannot be read.
+std::optional<std::string> not_utf8(std::string_view text) {
+  std::size_t line = 1, column = 1;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t size = utf8_sequence_size(text.substr(at, 4));
+    if (size == 0) return fmt::format("{}:{}: a byte that is not UTF-8", line, column);
+    if (text[at] == '\n') {
+      ++line;
+      column = 0;
+    }
+    ++column;
+    at += size;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<Node> parse_yaml(std::string_view text) {
   auto wrong = [](std::string what) { return make_error(ErrorCode::request_invalid, std::move(what)); };
   if (text.size() > kFileBytesMax) return wrong(fmt::format("1:1: larger than {} bytes", kFileBytesMax));
+  if (auto place = not_utf8(text)) return wrong(*place);
   Builder builder;
   // The one place where yaml-cpp's exceptions end.
   try {

@@ -56,14 +56,9 @@ bool ChunkedDecoder::control(char c) {
       }
       if (expect_ == Expect::size_first) return refuse("a chunk does not begin with its size in hexadecimal");
       if (c == '\r') return expect_ = Expect::size_feed, true;
-      if (c == ';') return expect_ = Expect::extension, true;
+      if (c == ';') return refuse("chunk extensions are not accepted");
       return refuse("a chunk size is malformed");
     }
-    case Expect::extension:
-      if (c == '\r') return expect_ = Expect::size_feed, true;
-      if (!is_value_char(c)) return refuse("a chunk extension is malformed");
-      if (++extension_bytes_ > kExtensionBytesMax) return refuse("the chunk extensions are too long");
-      return true;
     case Expect::size_feed:
       if (c != '\n') return refuse("a chunk size does not end in CR LF");
       size_line_done();

@@ -1,5 +1,6 @@
 // Chunked bodies (RFC 9112 §7.1), decoded strictly and in place. Trailer fields are checked and dropped: nothing that
-// comes after a body may change what its head said.
+// comes after a body may change what its head said. Chunk extensions are refused: no client of a registry sends any, and
+// where two readers disagree about their end, one request hides in another.
 #pragma once
 
 #include <cstddef>
@@ -10,8 +11,6 @@ namespace berth::server {
 
 class ChunkedDecoder {
  public:
-  /// Extensions of all chunks together; they mean nothing to anybody and are skipped.
-  static constexpr std::size_t kExtensionBytesMax = 4 << 10;
   static constexpr std::size_t kTrailerBytesMax = 8 << 10;
 
   enum class State { more, done, bad };
@@ -32,7 +31,7 @@ class ChunkedDecoder {
 
  private:
   enum class Expect : std::uint8_t {
-    size_first, size_more, extension, size_feed,          // 1a3f;name=value CR LF
+    size_first, size_more, size_feed,                     // 1a3f CR LF
     data, data_return, data_feed,                         // content CR LF
     trailer_begin, trailer_name, trailer_value, trailer_feed, end_feed,
   };
@@ -44,7 +43,6 @@ class ChunkedDecoder {
   Expect expect_ = Expect::size_first;
   std::uint8_t digits_ = 0;
   std::uint64_t chunk_left_ = 0;  ///< while the size is read: the size so far
-  std::size_t extension_bytes_ = 0;
   std::size_t trailer_bytes_ = 0;
   std::string_view reason_;
 };

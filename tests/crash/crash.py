@@ -62,7 +62,7 @@ def kill_rounds(rounds, number):
 class Disk:
     """A file system of its own on a loop file, that can vanish."""
 
-    def __init__(self, kind, megabytes=700):
+    def __init__(self, kind, megabytes=8192):
         need_root()
         need("mkfs." + kind)
         self.folder = tempfile.mkdtemp(prefix=f"berth-{kind}-")

@@ -82,7 +82,9 @@ def full_disk(disk):
             check(client.request("GET", "/readyz")[0] == 200, "a full disk made it unready")
             client.expect(202, "DELETE", "/v2/full/app/manifests/doomed")
             client.expect(404, "GET", "/v2/full/app/manifests/doomed")
-            # A restart on the full disk: everything is readable still.
+            # A restart on the full disk, in order and by a kill: everything is readable still.
+            berth.stop()
+            berth.start()
             berth.kill()
             berth.start()
             client = berth.client()

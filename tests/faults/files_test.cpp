@@ -34,7 +34,7 @@ std::string joined(const std::vector<std::string>& lines) {
 }  // namespace
 
 TEST_CASE("the script itself, on a disk without faults") {
-  test::TemporaryDirectory directory;
+  test::TemporaryDirectory directory(test::TemporaryDirectory::Kind::memory);
   NoSync files;
   test::ManualClock clock;
   auto store = kv::make_memory_store(registry::schema());
@@ -69,7 +69,7 @@ TEST_CASE("every call to the file system may fail") {
                            Row{"the disk is full for good", true, ENOSPC, FileFault::Effect::part});
   for (std::uint64_t nth = 1;; ++nth) {
     REQUIRE(nth < 2000);
-    test::TemporaryDirectory directory;
+    test::TemporaryDirectory directory(test::TemporaryDirectory::Kind::memory);
     NoSync disk;
     FaultyFiles files(disk);
     test::ManualClock clock;

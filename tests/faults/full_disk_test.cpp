@@ -94,7 +94,8 @@ struct Site {
                              .directory = mount.path(),
                              .clock = clock,
                              .seed = ++starts,
-                             .inline_bytes_max = inline_bytes_max});
+                             .inline_bytes_max = inline_bytes_max,
+                             .whole_ballast = true});
     if (!made.has_value()) FAIL(made.error().message << ": " << made.error().log_detail);
     world = std::move(*made);
   }

@@ -179,7 +179,7 @@ TEST_CASE("every operation of the index on its disk may fail") {
   for (std::uint64_t nth = 1 + static_cast<std::uint64_t>(row.kind) % stride;; nth += stride) {
     INFO(row.name << ", operation " << nth);
     REQUIRE(nth < 5000);
-    test::TemporaryDirectory directory;
+    test::TemporaryDirectory directory(test::TemporaryDirectory::Kind::memory);
     const ChildEnd end = run(directory.path(), row.kind, nth);
     INFO("status " << end.status << "\n" << end.error_output);
     REQUIRE(is_acceptable(end, row.kind));

@@ -29,24 +29,34 @@ struct BlobSpec {
 // `config` is inline; the others are files.
 constexpr BlobSpec kBlobs[] = {{"config", 300}, {"layer", 40'000}, {"chunked", 60'000}, {"lonely", 20'000}};
 
-std::string blob_content(std::string_view name) {
-  for (const BlobSpec& spec : kBlobs) {
-    if (spec.name != name) continue;
-    std::string content;
-    while (content.size() < spec.size) content += std::string(name) + ' ' + std::to_string(content.size()) + '\n';
-    content.resize(spec.size);
-    return content;
-  }
-  die("no such blob");
+struct BlobContent {
+  std::string bytes;
+  oci::Digest digest;
+};
+
+const BlobContent& blob(std::string_view name) {
+  static const std::map<std::string, BlobContent, std::less<>> all = [] {
+    std::map<std::string, BlobContent, std::less<>> out;
+    for (const BlobSpec& spec : kBlobs) {
+      std::string bytes;
+      while (bytes.size() < spec.size) bytes += std::string(spec.name) + ' ' + std::to_string(bytes.size()) + '\n';
+      bytes.resize(spec.size);
+      const oci::Digest digest = oci::sha256(bytes);
+      out.emplace(spec.name, BlobContent{std::move(bytes), digest});
+    }
+    return out;
+  }();
+  return all.find(name)->second;
 }
 
-oci::Digest blob_digest(std::string_view name) { return oci::sha256(blob_content(name)); }
+const std::string& blob_content(std::string_view name) { return blob(name).bytes; }
+const oci::Digest& blob_digest(std::string_view name) { return blob(name).digest; }
 
 std::string manifest_content(std::string_view name) {
   const std::string_view layer = name == "one" ? "layer" : "chunked";
-  const auto descriptor = [](std::string_view type, std::string_view blob) {
-    return "{\"mediaType\":\"" + std::string(type) + "\",\"digest\":\"" + blob_digest(blob).to_string() +
-           "\",\"size\":" + std::to_string(blob_content(blob).size()) + "}";
+  const auto descriptor = [](std::string_view type, std::string_view of) {
+    return "{\"mediaType\":\"" + std::string(type) + "\",\"digest\":\"" + blob_digest(of).to_string() +
+           "\",\"size\":" + std::to_string(blob_content(of).size()) + "}";
   };
   return "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":" +
          descriptor("application/vnd.oci.image.config.v1+json", "config") + ",\"layers\":[" +
@@ -79,7 +89,7 @@ Task<void> append_all(World& world, registry::Upload& upload, std::string_view c
 }
 
 Task<void> push_blob(World& world, std::string_view repo, std::string_view name) {
-  const std::string content = blob_content(name);
+  const std::string& content = blob_content(name);
   BERTH_CO_TRY(auto upload,
                co_await world.registry().start_upload(Actor{}, repository(repo), oci::Algorithm::sha256, true));
   BERTH_CO_CHECK(co_await append_all(world, *upload, content));
@@ -88,7 +98,7 @@ Task<void> push_blob(World& world, std::string_view repo, std::string_view name)
 
 /// As a client that sends chunks: three requests that each take hold of the session anew.
 Task<void> push_chunked(World& world, std::string_view repo, std::string_view name) {
-  const std::string content = blob_content(name);
+  const std::string& content = blob_content(name);
   const std::size_t half = content.size() / 2;
   std::string id;
   {

@@ -25,6 +25,13 @@ registry::RegistryOptions options(const WorldParts& parts) {
   return out;
 }
 
+storage::BallastOptions ballast_options(const WorldParts& parts) {
+  storage::BallastOptions out;
+  out.directory = parts.directory;
+  if (!parts.whole_ballast) out.size_min = out.size_max = 64 << 10;
+  return out;
+}
+
 std::function<void(const Error&)> or_die(std::function<void(const Error&)> on_fatal) {
   if (on_fatal) return on_fatal;
   return [](const Error& error) { die("the index could not be written: " + error.log_detail); };
@@ -45,7 +52,7 @@ World::World(const WorldParts& parts)
       cpu_pool_("cpu", 1),
       buffers_(8 << 20),
       cache_(registry::make_answer_cache(1 << 20)),
-      ballast_(parts.files, storage::BallastOptions{.directory = parts.directory}),
+      ballast_(parts.files, ballast_options(parts)),
       committer_(
           parts.store, disk_pool_, kv::CommitterOptions{},
           [this](std::span<const std::string> touched, std::uint64_t version) {

@@ -29,6 +29,7 @@ struct WorldParts {
   test::ManualClock& clock;    ///< goes on through restarts
   std::uint64_t seed = 1;      ///< another one at each start, or upload ids repeat
   std::uint64_t inline_bytes_max = 4 << 10;
+  bool whole_ballast = false;  ///< the size it has in service, instead of one that costs nothing to make
   std::function<void(const Error&)> on_fatal = {};  ///< the index could not be written; empty: abort
 };
 

@@ -1,5 +1,7 @@
 #include "tests/support/faulty_files.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -321,8 +323,10 @@ Result<SpaceInfo> SmallDisk::space(const std::string&) { return SpaceInfo{size_b
 
 // ---- TemporaryDirectory ----
 
-TemporaryDirectory::TemporaryDirectory() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "berth-test-XXXXXX").string();
+TemporaryDirectory::TemporaryDirectory(Kind kind) {
+  const bool in_memory = kind == Kind::memory && ::access("/dev/shm", W_OK | X_OK) == 0;
+  const auto base = in_memory ? std::filesystem::path("/dev/shm") : std::filesystem::temp_directory_path();
+  std::string pattern = (base / "berth-test-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) {
     std::perror("mkdtemp");
     std::abort();

@@ -158,10 +158,14 @@ class SmallDisk final : public FilesOver {
   std::map<std::string, std::uint64_t> allocated_;
 };
 
-/// A folder of its own under the temporary directory, removed with all it holds.
+/// A folder of its own, removed with all it holds.
 class TemporaryDirectory {
  public:
-  TemporaryDirectory();
+  enum class Kind : std::uint8_t {
+    disk,    ///< under the temporary directory
+    memory,  ///< in /dev/shm where there is one: for thousands of syncs that prove nothing
+  };
+  explicit TemporaryDirectory(Kind kind = Kind::disk);
   ~TemporaryDirectory();
   TemporaryDirectory(const TemporaryDirectory&) = delete;
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;

@@ -298,6 +298,13 @@ TEST_CASE("files that cannot be a configuration end in a sentence") {
   SECTION("too large") {
     CHECK(problems("# " + std::string(1 << 20, 'x')) == "berth.yaml:1:1: larger than 1048576 bytes");
   }
+  SECTION("not UTF-8") {
+    CHECK(problems("log: {level: info}\ndata: {directory: \"/var/lib/be\x92th\"}\n") ==
+          "berth.yaml:2:31: a byte that is not UTF-8");
+    CHECK_THAT(problems("\xff\xfel\0o\0g\0"), Catch::Contains("berth.yaml:1:1: a byte that is not UTF-8"));
+    CHECK_THAT(problems(Sources{{}, {}, {{"data.directory", "be\x92th"}}}), Catch::Contains("is not UTF-8"));
+    CHECK(problems("data: {directory: \"/var/lib/b\u00e9rth\"}\n").empty());
+  }
   SECTION("too deep") {
     CHECK(problems("a: " + std::string(17, '[') + std::string(17, ']')) == "berth.yaml:1:19: nested more than 16 deep");
     CHECK_THAT(problems(std::string(100'000, '[')), Catch::Contains("berth.yaml:1:"));

@@ -78,8 +78,6 @@ TEST_CASE("chunked bodies are decoded, however they are cut") {
       {"hexadecimal of both cases", "a\r\n0123456789\r\nB\r\n0123456789a\r\n0\r\n\r\n", "01234567890123456789a"},
       {"zeros in front of a size", "0000000000000003\r\nabc\r\n0\r\n\r\n", "abc"},
       {"content that looks like framing", "7\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n", "0\r\n\r\n\r\n"},
-      {"an extension", "3;name=value\r\nabc\r\n0;last\r\n\r\n", "abc"},
-      {"a quoted extension", "3;a=\"b;c\"\r\nabc\r\n0\r\n\r\n", "abc"},
       {"a trailer", "3\r\nabc\r\n0\r\nX-Checksum: 1\r\n\r\n", "abc"},
       {"trailers", "0\r\nA:\r\nAuthorization: Basic eA==\r\nB: c\t \r\n\r\n"},
       {"a trailer that looks like framing", "0\r\nContent-Length: 5\r\n\r\n"},
@@ -119,10 +117,11 @@ TEST_CASE("chunked bodies that two readers could read differently are refused") 
       {"a bare line feed behind content", "3\r\nabc\n0\r\n\r\n", "abc"},
       {"a bare carriage return behind content", "3\r\nabc\r0\r\n", "abc"},
       {"two line ends behind content", "3\r\nabc\r\n\r\n0\r\n\r\n", "abc"},
+      {"an extension", "3;name=value\r\nabc"},
+      {"an extension that is nothing", "3;\r\nabc"},
+      {"an extension behind a space", "3 ;name=value\r\nabc"},
+      {"an extension of the last chunk", "3\r\nabc\r\n0;last\r\n\r\n", "abc"},
       {"a bare line feed in an extension", "3;a\nb\r\nabc"},
-      {"a bare carriage return in an extension", "3;a\rb\r\nabc"},
-      {"a control byte in an extension", "3;a\x01\r\nabc"},
-      {"a high byte in an extension", "3;\xff\r\nabc"},
       {"a bare line feed as the end", "0\r\n\n"},
       {"a bare line feed behind the last chunk", "0\n\r\n"},
       {"a bare carriage return as the end", "0\r\n\rX"},
@@ -152,17 +151,7 @@ TEST_CASE("sizes up to 2^63 are read") {
   }
 }
 
-TEST_CASE("extensions and trailers are bounded over the whole body") {
-  const auto extended = [](std::size_t each, std::size_t chunks) {
-    std::string body;
-    for (std::size_t i = 0; i < chunks; ++i) body += "1;" + std::string(each, 'e') + "\r\nx\r\n";
-    return body + "0\r\n\r\n";
-  };
-  CHECK(decode_pieces({extended(1024, 4)}).state == State::done);
-  CHECK(decode_pieces({extended(1025, 4)}).state == State::bad);
-  CHECK(decode_pieces({extended(1, 4097)}).state == State::bad);
-  CHECK(decode_pieces({extended(100'000, 1)}).state == State::bad);
-
+TEST_CASE("trailers are bounded over the whole body") {
   const auto trailed = [](std::size_t size) { return "0\r\nA:" + std::string(size - 4, 'v') + "\r\n\r\n"; };
   CHECK(decode_pieces({trailed(ChunkedDecoder::kTrailerBytesMax)}).state == State::done);
   CHECK(decode_pieces({trailed(ChunkedDecoder::kTrailerBytesMax + 1)}).state == State::bad);
@@ -170,7 +159,7 @@ TEST_CASE("extensions and trailers are bounded over the whole body") {
 }
 
 TEST_CASE("what may be waited for never outlasts the body") {
-  const std::string body = "3;e=f\r\nabc\r\n1f\r\n" + std::string(31, 'x') + "\r\n0\r\nA: b\r\n\r\n";
+  const std::string body = "3\r\nabc\r\n1f\r\n" + std::string(31, 'x') + "\r\n0\r\nA: b\r\n\r\n";
   ChunkedDecoder decoder;
   for (std::size_t i = 0; i < body.size(); ++i) {
     INFO("at byte " << i);
