@@ -181,6 +181,12 @@ def step_durability(options):
         script("durability", "crash/crash.py", "kill", "200", timeout=7200)
         script("durability", "crash/crash.py", "power", "ext4", "100", timeout=7200)
         script("durability", "crash/crash.py", "power", "xfs", "100", timeout=7200)
+        with tempfile.TemporaryDirectory(prefix="berth-million-") as folder:
+            fill = os.path.join(ROOT, "build", "bench", "tests", "fill_store")
+            if build("bench", "fill_store") and subprocess.run([fill, folder + "/index", "1000000", "1000"]).returncode == 0:
+                script("durability", "crash/crash.py", "large", folder + "/index", "20")
+            else:
+                Totals.failed.append("durability: filling a large store")
     else:
         script("durability", "crash/crash.py", "all", "5")
 

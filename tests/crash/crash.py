@@ -2,9 +2,11 @@
 
     crash.py kill   [rounds]          SIGKILL at a random moment
     crash.py power  ext4|xfs [cuts]   the file system under the data is shut down at a random moment (root)
+    crash.py large  INDEX [kills]     SIGKILL over a large store, of which tests/bench/fill_store made the index
 """
 
 import fcntl
+import json
 import os
 import random
 import shutil
@@ -54,6 +56,40 @@ def kill_rounds(rounds, number):
         verify(berth.port, model, blob_age_max=0)
         berth.stop()
         return f"{rounds} kills, {done} acknowledged changes, slowest start {slowest * 1000:.0f} ms, {len(uploads)} open sessions kept"
+    finally:
+        berth.kill()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+READY_SECONDS_MAX = 1.0
+
+
+def large_store(index, kills, number):
+    """How long berth takes to be ready after a kill under load, whatever lies in the store."""
+    chance = random.Random(number)
+    data = tempfile.mkdtemp(prefix="berth-large-")
+    shutil.copytree(index, data + "/index")
+    berth = Berth(data=data, settings=SETTINGS)
+    model, ready = Model(), []
+    try:
+        berth.start()
+        client = berth.client()
+        before = len(json.loads(client.expect(200, "GET", "/v2/_catalog?n=1000")[1])["repositories"])
+        check(before == 1000, "the index is not that of a large store")
+        for n in range(kills):
+            finish = load(berth.port, model, number + n)
+            time.sleep(chance.uniform(5, 10))
+            berth.kill()
+            finish()
+            berth.start()
+            ready.append(berth.ready_seconds)
+            for key, allowed in list(model.state.items()):
+                if len(allowed) == 1 and key[0] == "tag":
+                    status, headers, _ = berth.client().request("HEAD", f"/v2/{key[1]}/manifests/{key[2]}")
+                    check((headers.get("docker-content-digest") if status == 200 else None) in allowed, f"{key}: {status}")
+        berth.stop()
+        check(max(ready) < READY_SECONDS_MAX, f"ready after {max(ready):.2f} s")
+        return f"ready {sorted(ready)[len(ready) // 2] * 1000:.0f} ms after a kill (median of {kills}), {max(ready) * 1000:.0f} ms at worst"
     finally:
         berth.kill()
         shutil.rmtree(data, ignore_errors=True)
@@ -131,6 +167,10 @@ def main():
     report = Report("durability")
     number = seed()
     what = sys.argv[1] if len(sys.argv) > 1 else "all"
+    if what == "large":
+        kills = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+        report.case(f"kill -9 over a large store x {kills}", large_store, sys.argv[2], kills, number)
+        return report.finish()
     rounds = int(sys.argv[-1]) if len(sys.argv) > 1 and sys.argv[-1].isdigit() else 5
     if what in ("kill", "all"):
         report.case(f"kill -9 x {rounds}", kill_rounds, rounds, number)
