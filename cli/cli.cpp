@@ -1,9 +1,12 @@
 #include "cli/cli.h"
 
+#include <spdlog/fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <ostream>
 
 #include "cli/commands.h"
+#include "config/keys.h"
 
 namespace berth::cli {
 namespace {
@@ -103,8 +106,9 @@ RemoteCall remote_call(const Arguments& arguments, const Program& program) {
 
 /// The tree of commands; each is asked afterwards whether it was the one.
 struct Commands {
-  explicit Commands(Arguments& arguments) {
+  Commands(Arguments& arguments, const std::string& version_text) {
     app.require_subcommand(1);
+    app.set_version_flag("--version", "berth " + version_text)->description("say which berth this is");
     serve = app.add_subcommand("serve", "run the server until SIGTERM");
     add_config_options(*serve, arguments);
     serve->add_option("--listen", arguments.listen, "address to listen on (default: 127.0.0.1:5000); may repeat")
@@ -151,20 +155,69 @@ struct Commands {
     add_remote_options(*tag_ls, arguments);
     add_output_option(*tag_ls, arguments);
     tag_ls->add_option("name", arguments.repository, "the repository, as team/app")->required();
+    app.footer("`berth COMMAND --help` says what each takes.");  // last, because commands inherit it
   }
 
   CLI::App app{"berth: a container registry in one program", "berth"};
   CLI::App *serve, *check, *print, *schema, *reference, *health, *version, *repo_ls, *repo_rm, *tag_ls;
 };
 
+/// "; did you mean x?" when something near exists.
+std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
+  std::vector<std::string_view> candidates(names.begin(), names.end());
+  std::string_view near = config::closest(word, candidates);
+  return near.empty() ? "" : fmt::format("; did you mean {}?", near);
+}
+
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+/// What is wrong with the arguments, for the person who typed them. CLI11's own words for a command that is unknown are
+/// that one is missing, and it tells strangers in reverse.
+std::string explain(const CLI::App& app, const std::vector<std::string>& words, const CLI::ParseError& error) {
+  const CLI::App* at = &app;
+  std::string path = "berth", above;
+  std::size_t next = 0;
+  for (; next < words.size(); ++next) {
+    const auto commands = commands_of(*at);
+    auto found = std::find_if(commands.begin(), commands.end(),
+                              [&](const CLI::App* one) { return one->get_name() == words[next]; });
+    if (found == commands.end()) break;
+    at = *found;
+    above = path;
+    path += " " + at->get_name();
+  }
+  std::vector<std::string> names;
+  for (const auto* command : commands_of(*at)) names.push_back(command->get_name());
+  if (!names.empty() && next == words.size()) return at->help(above);
+
+  std::string problem = error.what();
+  if (!names.empty() && !words[next].starts_with('-')) {
+    problem = fmt::format("{}: unknown command; expected {}{}", words[next], fmt::join(names, ", "),
+                          suggestion(words[next], names));
+  } else if (const auto extras = app.remaining(true); !extras.empty()) {
+    const std::string word = extras.front().substr(0, extras.front().find('='));
+    std::vector<std::string> options;
+    for (const auto* option : at->get_options())
+      for (const auto& name : option->get_lnames()) options.push_back("--" + name);
+    problem = word.starts_with('-') ? fmt::format("{}: unknown option{}", word, suggestion(word, options))
+                                    : fmt::format("{}: one argument too many", word);
+  }
+  return fmt::format("{}: {}\nSee {} --help.\n", path, problem, path);
+}
+
 int parse_and_run(int argc, const char* const* argv, const Program& program) {
   Arguments arguments;
-  Commands commands(arguments);
+  Commands commands(arguments, program.version);
   try {
     commands.app.parse(argc, argv);
+  } catch (const CLI::Success& answer) {  // --help, --version
+    commands.app.exit(answer, program.out, program.err);
+    return kOk;
   } catch (const CLI::ParseError& error) {
-    // Help is an answer, all else a mistake.
-    return commands.app.exit(error, program.out, program.err) == 0 ? kOk : kUsage;
+    program.err << explain(commands.app, {argv + 1, argv + argc}, error);
+    return kUsage;
   }
 
   auto wrong = [&](const std::string& problem) {

@@ -30,7 +30,9 @@ int config_check(const config::Sources& sources, const Program& program) {
     program.err << loaded.error().message << '\n';
     return kCheckFailed;
   }
-  program.err << "the settings are good\n";
+  // Who forgot to say which file shall not believe that it was read.
+  program.err << (sources.file ? *sources.file + ": the settings are good\n"
+                               : "the settings are good; no file was read (--config or BERTH_CONFIG names one)\n");
   return kOk;
 }
 

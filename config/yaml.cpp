@@ -96,6 +96,18 @@ std::optional<std::string> not_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+/// Where the first line that is indented with a tab has it: a mistake that the parser reports as some other one.
+std::optional<std::string> tab_in_indent(std::string_view text) {
+  for (std::size_t line = 1; !text.empty(); ++line) {
+    const std::size_t indent = text.find_first_not_of(' ');
+    if (indent != text.npos && text[indent] == '\t')
+      return fmt::format("{}:{}: a tab; YAML is indented with spaces", line, indent + 1);
+    const std::size_t end = text.find('\n');
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<Node> parse_yaml(std::string_view text) {
@@ -115,6 +127,7 @@ Result<Node> parse_yaml(std::string_view text) {
       return wrong(fmt::format("{}:{}: a second document; a file holds one", second.root.line, second.root.column));
     return root;
   } catch (const YAML::Exception& error) {
+    if (auto tab = tab_in_indent(text)) return wrong(*tab);
     return wrong(place(error.mark, fmt::format("not YAML: {}", error.msg)));
   } catch (const std::exception& error) {
     return wrong(fmt::format("1:1: not YAML: {}", error.what()));

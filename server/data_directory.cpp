@@ -47,7 +47,8 @@ Result<DataDirectory> DataDirectory::open(const std::string& path) {
   }
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return failed(path, "cannot be looked at", errno);
-  if (!S_ISDIR(info.st_mode)) return failed(path, "is no directory", ENOTDIR);
+  if (!S_ISDIR(info.st_mode))
+    return make_error(ErrorCode::io_error, fmt::format("the data directory {} is something else, not a directory", path));
 
   storage::Fd lock(::open((path + "/berth.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock) return failed(path, "cannot open berth.lock", errno);

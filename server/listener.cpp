@@ -93,7 +93,10 @@ Result<void> Acceptor::open_one(const ListenerOptions& options) {
   if (error) {
     const auto shown = endpoint.address().is_v6() ? fmt::format("[{}]:{}", endpoint.address().to_string(), options.port)
                                                   : fmt::format("{}:{}", endpoint.address().to_string(), options.port);
-    return make_error(ErrorCode::unavailable, fmt::format("cannot listen on {}: {}", shown, error.message()));
+    const auto* advice = error == boost::system::errc::address_in_use
+                             ? "; stop the program that has it, or choose another port with --listen"
+                             : "";
+    return make_error(ErrorCode::unavailable, fmt::format("cannot listen on {}: {}{}", shown, error.message(), advice));
   }
   // Across exec of a helper program, a listening socket would keep the port taken.
   ::fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);

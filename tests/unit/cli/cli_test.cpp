@@ -169,6 +169,34 @@ TEST_CASE("arguments that are wrong end with 2 and a word on stderr") {
   CHECK_FALSE(ran.served);
 }
 
+TEST_CASE("wrong arguments are told to a person") {
+  struct Row {
+    std::vector<std::string> arguments;
+    std::string said;
+  };
+  auto row = GENERATE(values<Row>({
+      {{"versoin"},
+       "berth: versoin: unknown command; expected serve, config, health, version, repo, tag; did you mean version?\nSee "
+       "berth --help.\n"},
+      {{"repo", "list"},
+       "berth repo: list: unknown command; expected ls, rm; did you mean ls?\nSee berth repo --help.\n"},
+      {{"--verbose", "serve"}, "berth: --verbose: unknown option\nSee berth --help.\n"},
+      {{"serve", "--lisen", "127.0.0.1:1"},
+       "berth serve: --lisen: unknown option; did you mean --listen?\nSee berth serve --help.\n"},
+      {{"serve", "--dta=/x", "y"}, "berth serve: --dta: unknown option; did you mean --data?\nSee berth serve --help.\n"},
+      {{"serve", "stray"}, "berth serve: stray: one argument too many\nSee berth serve --help.\n"},
+      {{"repo", "rm", "a", "b"}, "berth repo rm: b: one argument too many\nSee berth repo rm --help.\n"},
+      {{"tag", "ls"}, "berth tag ls: name is required\nSee berth tag ls --help.\n"},
+  }));
+  CAPTURE(row.arguments);
+  CHECK(run(row.arguments).err == row.said);
+}
+
+TEST_CASE("without a command there is help, as a mistake") {
+  CHECK_THAT(run({}).err, Catch::Contains("Usage: berth ") && Catch::Contains("health"));
+  CHECK_THAT(run({"config"}).err, Catch::Contains("Usage: berth config ") && Catch::Contains("reference"));
+}
+
 TEST_CASE("help is an answer") {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"--help"}, {"serve", "--help"}, {"config", "check", "--help"}, {"repo", "rm", "--help"}}) {
@@ -189,6 +217,8 @@ TEST_CASE("nothing that is written holds a colour") {
 
 TEST_CASE("version") {
   CHECK(run({"version"}).out == "berth 1.2.3\n");
+  CHECK(run({"--version"}).out == "berth 1.2.3\n");
+  CHECK(run({"--version"}).code == cli::kOk);
   auto ran = run({"version", "-o", "json"});
   CHECK(ran.code == cli::kOk);
   CHECK(nlohmann::json::parse(ran.out) == nlohmann::json{{"version", "1.2.3"}});
@@ -230,7 +260,10 @@ TEST_CASE("without arguments serve has no file, else the one of BERTH_CONFIG") {
 }
 
 TEST_CASE("config check says 0 or 8") {
-  CHECK(run({"config", "check"}).code == cli::kOk);
+  auto good = run({"config", "check"});
+  CHECK(good.code == cli::kOk);
+  CHECK_THAT(good.err, Catch::Contains("no file was read"));
+  CHECK(run({"config", "check", "--config", "/dev/null"}).err == "/dev/null: the settings are good\n");
   auto bad = run({"config", "check", "--set", "log.level=loud"});
   CHECK(bad.code == cli::kCheckFailed);
   CHECK(bad.out.empty());

@@ -192,7 +192,8 @@ TEST_CASE("each problem is told with its place and what was expected") {
       {"tag", "log: {level: !!str info}\n", "berth.yaml:1:14: tags are not supported"},
       {"second document", "log: {}\n---\nundo: {}\n", "berth.yaml:3:1: a second document; a file holds one"},
       {"broken YAML", "log: {level: info\n", "berth.yaml:2:1: not YAML: end of map flow not found"},
-      {"tab", "log:\n\tlevel: info\n", "berth.yaml:2:7: not YAML: illegal map value"},
+      {"tab", "log:\n\tlevel: info\n", "berth.yaml:2:1: a tab; YAML is indented with spaces"},
+      {"tab after spaces", "log:\n  level: info\n \taccess: true\n", "berth.yaml:3:2: a tab; YAML is indented with spaces"},
   }));
   CAPTURE(row.name);
   CHECK(problems(row.text) == row.message);

@@ -247,7 +247,9 @@ TEST_CASE("an address that is taken, or is none of ours, is a sentence") {
   };
   const auto taken = start("127.0.0.1", server.port);
   REQUIRE(taken.failed_with(ErrorCode::unavailable));
-  CHECK(taken.error().message == fmt::format("cannot listen on 127.0.0.1:{}: Address already in use", server.port));
+  CHECK(taken.error().message == fmt::format("cannot listen on 127.0.0.1:{}: Address already in use; stop the program that "
+                                             "has it, or choose another port with --listen",
+                                             server.port));
   const auto foreign = start("192.0.2.1", 0);
   REQUIRE(foreign.failed_with(ErrorCode::unavailable));
   CHECK(foreign.error().message.starts_with("cannot listen on 192.0.2.1:0: "));
