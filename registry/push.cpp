@@ -137,7 +137,7 @@ Task<bool> mount_blob(Core& core, const Actor& actor, const oci::RepositoryName&
                     .repository = target,
                     .digest = digest,
                     .from = std::move(from),
-                    .from_any = core.options.anonymous_mount && visibility.all,
+                    .sources = core.options.anonymous_mount ? visibility : Visibility{},
                     .periods = core.periods()};
   BERTH_CO_TRY(const auto outcome, co_await core.parts.committer.submit(std::move(command)));
   co_return outcome.mounted;

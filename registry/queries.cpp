@@ -41,6 +41,33 @@ Result<std::map<oci::Digest, std::uint64_t>> leftovers(const kv::Reader& reader,
   return hidden;
 }
 
+/// A visibility made ready for many names.
+class VisibleNames {
+ public:
+  explicit VisibleNames(const Visibility& visibility) : all_(visibility.all) {
+    for (const RepositoryPattern& pattern : visibility.patterns) shown_.add(pattern, 0);
+    shown_.build();
+    ranges_ = all_ ? everything() : shown_.ranges();
+    if (!visibility.within) return;
+    within_.emplace();
+    for (const RepositoryPattern& pattern : *visibility.within) within_->add(pattern, 0);
+    within_->build();
+    ranges_ = intersect(ranges_, within_->ranges());
+  }
+  /// In order and apart; every visible name lies in one of them.
+  const std::vector<kv::KeyRange>& ranges() const { return ranges_; }
+  bool shows(std::string_view name) const {
+    return (all_ || shown_.matches(name)) && (!within_ || within_->matches(name));
+  }
+
+ private:
+  static std::vector<kv::KeyRange> everything() { return {kv::KeyRange{}}; }
+  bool all_;
+  PatternIndex shown_;
+  std::optional<PatternIndex> within_;
+  std::vector<kv::KeyRange> ranges_;
+};
+
 constexpr std::size_t kCursorSize = 16;
 
 /// A cursor of the referrers list: the sequence number of the last entry that was looked at, in hex.
@@ -190,15 +217,26 @@ Result<TagPage> list_tags(const kv::Reader& reader, NamespaceId name_space, cons
 Result<RepositoryPage> list_repositories(const kv::Reader& reader, NamespaceId name_space, const Visibility& visibility,
                                          std::size_t n, std::string_view last) {
   RepositoryPage page;
-  if (n == 0 || !visibility.all) return page;
-  BERTH_TRY(const auto cursor, scan_after(reader, CatalogKey::kFamily, CatalogKey::prefix(name_space), last));
-  for (; cursor->valid(); cursor->next()) {
-    page.more = page.names.size() == n;
-    if (page.more) break;
-    BERTH_TRY(CatalogKey key, CatalogKey::decode(cursor->key()));
-    page.names.push_back(std::move(key.name));
+  if (n == 0) return page;
+  const VisibleNames visible(visibility);
+  const std::string prefix = CatalogKey::prefix(name_space);
+  const std::string first = last.empty() ? std::string() : after(std::string(last));
+  for (const kv::KeyRange& names : visible.ranges()) {
+    const std::string& begin = std::max(names.begin, first);
+    if (!names.end.empty() && names.end <= begin) continue;
+    kv::KeyRange range = kv::prefix_range(prefix);
+    range.begin += begin;
+    if (!names.end.empty()) range.end = prefix + names.end;
+    BERTH_TRY(const auto cursor, reader.scan(CatalogKey::kFamily, std::move(range)));
+    for (; cursor->valid(); cursor->next()) {
+      BERTH_TRY(CatalogKey key, CatalogKey::decode(cursor->key()));
+      if (!visible.shows(key.name)) continue;
+      page.more = page.names.size() == n;
+      if (page.more) return page;
+      page.names.push_back(std::move(key.name));
+    }
+    BERTH_CHECK(cursor->status());
   }
-  BERTH_CHECK(cursor->status());
   return page;
 }
 

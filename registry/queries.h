@@ -73,7 +73,8 @@ Result<bool> tag_counts(const kv::Reader& reader, RepositoryId repository, const
 Result<TagPage> list_tags(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
                           std::size_t n, std::string_view last);
 
-/// Names of repositories with a live manifest after `last` in byte order.
+/// Names of repositories with a live manifest after `last` in byte order, those that are visible. Looks only at the
+/// ranges of names in which the visibility's patterns can match, up to the end of the page.
 Result<RepositoryPage> list_repositories(const kv::Reader& reader, NamespaceId name_space, const Visibility& visibility,
                                          std::size_t n, std::string_view last);
 

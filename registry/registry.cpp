@@ -132,7 +132,10 @@ Task<RepositoryPage> LocalRegistry::list_repositories(const Visibility& visibili
   auto query = [visibility, n, last = std::move(last)](const kv::Reader& reader) {
     return registry::list_repositories(reader, kLocalNamespace, visibility, n, last);
   };
-  co_return co_await core_.read(core_.view(), std::move(query));
+  if (visibility.all && !visibility.within) co_return co_await core_.read(core_.view(), std::move(query));
+  // How many names lie between two visible ones is not bounded (`*/app`), so this is no work for an I/O thread.
+  auto job = [view = core_.view(), query = std::move(query)] { return query(view->reader(kv::Tier::any)); };
+  co_return co_await offload(core_.parts.disk_pool, std::move(job));
 }
 
 Task<ReferrerPage> LocalRegistry::list_referrers(const oci::RepositoryName& name, std::string subject,

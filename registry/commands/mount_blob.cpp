@@ -7,8 +7,10 @@ namespace berth::registry {
 
 namespace {
 
-/// Some live repository in which the blob is visible, among the first kCandidatesMax that hold it.
-Result<bool> is_visible_anywhere(const Index& index, NamespaceId name_space, const ObjectKey& blob) {
+/// Some live one of the sources in which the blob is visible, among the first kCandidatesMax repositories that hold it.
+Result<bool> is_visible_in_any(const Index& index, NamespaceId name_space, const Visibility& sources,
+                               const ObjectKey& blob) {
+  if (!sources.all && sources.patterns.empty()) return false;
   const std::string prefix = HolderKey::prefix(blob.kind, blob.digest);
   BERTH_TRY(const auto holders,
             keys_with_prefix(index.reader(), HolderKey::kFamily, prefix, MountBlob::kCandidatesMax));
@@ -16,6 +18,7 @@ Result<bool> is_visible_anywhere(const Index& index, NamespaceId name_space, con
     BERTH_TRY(const HolderKey holder, HolderKey::decode(bytes));
     BERTH_TRY(const auto source, load_repository(index, holder.repository));
     if (!source || !source->live() || source->record.name_space != name_space) continue;
+    if (!sources.shows(source->record.name)) continue;
     BERTH_TRY(const bool visible, is_present(index, source->id, blob));
     if (visible) return true;
   }
@@ -37,8 +40,8 @@ Result<MountBlob::Outcome> MountBlob::apply(kv::Transaction& transaction) {
   BERTH_TRY(bool visible, is_visible_in(index, name_space, repository, blob));
   if (!visible && from) {
     BERTH_TRY(visible, is_visible_in(index, name_space, *from, blob));
-  } else if (!visible && from_any) {
-    BERTH_TRY(visible, is_visible_anywhere(index, name_space, blob));
+  } else if (!visible) {
+    BERTH_TRY(visible, is_visible_in_any(index, name_space, sources, blob));
   }
   if (!visible) return Outcome{};
 

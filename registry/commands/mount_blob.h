@@ -22,8 +22,7 @@ struct MountBlob {
   oci::RepositoryName repository;  ///< the target
   oci::Digest digest;
   std::optional<oci::RepositoryName> from = {};
-  /// May a source be looked for among all repositories when `from` is empty?
-  bool from_any = false;
+  Visibility sources = {};  ///< where to look for one when `from` is empty
   Periods periods;
 
   /// A blob that is visible in the target already counts as mounted, whatever the source. Refuses nothing.

@@ -130,7 +130,7 @@ Task<void> mount(World& world, std::string_view from, std::string_view to, std::
   std::optional<oci::RepositoryName> source = repository(from);
   BERTH_CO_TRY(const bool mounted,
                co_await world.registry().mount_blob(Actor{}, repository(to), blob_digest(name), std::move(source),
-                                                    registry::Visibility{}));
+                                                    registry::Visibility::everything()));
   if (!mounted) co_return make_error(ErrorCode::blob_unknown, "nothing to mount");
   co_return Result<void>();
 }

@@ -232,9 +232,12 @@ class TestIndex {
     return run(DeleteRepository{.context = {}, .repository = repository(name), .periods = periods});
   }
   Result<MountBlob::Outcome> mount(std::string_view target, const oci::Digest& digest,
-                                   std::optional<std::string> from = {}, bool any = false) {
-    MountBlob command{
-        .context = {}, .repository = repository(target), .digest = digest, .from_any = any, .periods = periods};
+                                   std::optional<std::string> from = {}, Visibility sources = {}) {
+    MountBlob command{.context = {},
+                      .repository = repository(target),
+                      .digest = digest,
+                      .sources = std::move(sources),
+                      .periods = periods};
     if (from) command.from = repository(*from);
     return run(std::move(command));
   }
@@ -270,7 +273,7 @@ class TestIndex {
     return page->tags;
   }
   std::vector<std::string> catalog() {
-    auto page = list_repositories(reader(), kLocalNamespace, Visibility{}, 1000, "");
+    auto page = list_repositories(reader(), kLocalNamespace, Visibility::everything(), 1000, "");
     REQUIRE(page.has_value());
     return page->names;
   }

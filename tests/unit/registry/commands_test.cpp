@@ -164,9 +164,43 @@ TEST_CASE("a blob is mounted only from where it is visible") {
     REQUIRE(index.push_blob("source", "x").has_value());
     REQUIRE(index.push_blob("other", "y").has_value());
     row.change(index);
-    auto done = index.mount("target", oci::sha256("x"), row.from, row.any);
+    auto done = index.mount("target", oci::sha256("x"), row.from,
+                            row.any ? Visibility::everything() : Visibility{});
     REQUIRE(done.has_value());
     CHECK(done->mounted == row.mounted);
+    CHECK(index.sees_blob("target", "x") == row.mounted);
+    index.check();
+  }
+}
+
+TEST_CASE("a blob is mounted without a name from visible repositories only") {
+  struct Row {
+    const char* name;
+    std::vector<const char*> patterns;
+    std::optional<std::vector<const char*>> within;
+    bool mounted;
+  };
+  const std::vector<Row> rows = {
+      {"its repository is visible", {"team/source"}, {}, true},
+      {"a tree with it is", {"other/**", "team/**"}, {}, true},
+      {"another one is", {"team/other", "team/source/x"}, {}, false},
+      {"none is", {}, {}, false},
+      {"a token reaches it too", {"team/**"}, {{"team/*"}}, true},
+      {"a token does not reach it", {"team/**"}, {{"team/other"}}, false},
+  };
+  const auto parse = [](const std::vector<const char*>& texts) {
+    std::vector<RepositoryPattern> patterns;
+    for (const char* text : texts) patterns.push_back(RepositoryPattern::parse(text).value());
+    return patterns;
+  };
+  for (const Row& row : rows) {
+    INFO(row.name);
+    TestIndex index;
+    REQUIRE(index.push_blob("team/source", "x").has_value());
+    REQUIRE(index.push_blob("team/other", "y").has_value());
+    Visibility sources{.patterns = parse(row.patterns)};
+    if (row.within) sources.within = parse(*row.within);
+    CHECK(index.mount("target", oci::sha256("x"), {}, sources).value().mounted == row.mounted);
     CHECK(index.sees_blob("target", "x") == row.mounted);
     index.check();
   }

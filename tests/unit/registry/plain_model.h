@@ -94,8 +94,10 @@ class PlainModel {
     bool possible = visible_in(command.repository.text());
     if (command.from) {
       possible = possible || visible_in(command.from->text());
-    } else if (command.from_any) {
-      for (const Repo& repo : repos) possible = possible || (repo.live && sees_blob(repo, command.digest));
+    } else {
+      for (const Repo& repo : repos) {
+        possible = possible || (repo.live && command.sources.shows(repo.name) && sees_blob(repo, command.digest));
+      }
     }
     if (!possible) return "not mounted";
     link(find_or_make(command.repository.text()), command.digest, command.context.uptime, command.periods);

@@ -274,6 +274,116 @@ class ColdReader final : public kv::Reader {
   mutable int warm_;
 };
 
+Visibility visibility_of(const std::vector<const char*>& patterns) {
+  Visibility visibility;
+  for (const char* text : patterns) visibility.patterns.push_back(RepositoryPattern::parse(text).value());
+  return visibility;
+}
+
+/// Names in the catalog, without what else makes a repository.
+void list_in_catalog(TestIndex& index, const Names& names) {
+  std::vector<kv::Write> writes;
+  RepositoryId id = 100;
+  for (const std::string& name : names) {
+    writes.push_back({CatalogKey::kFamily, CatalogKey{kLocalNamespace, name}.encode(), encode(RepositoryBinding{++id})});
+  }
+  REQUIRE(index.store->write(writes).has_value());
+  index.reopen();
+}
+
+TEST_CASE("the catalog shows what is visible, page by page") {
+  const Names all = {"a", "a-b", "a/b", "a/b/c", "a/x", "b", "team/app", "team/app/x", "team/lib", "teams/app", "z"};
+  TestIndex index;
+  list_in_catalog(index, all);
+  struct Row {
+    const char* name;
+    Visibility visibility;
+    Names shown;
+  };
+  Visibility narrowed = visibility_of({"team/**", "a/*", "z"});
+  narrowed.within = visibility_of({"**/app/**", "a/b", "b", "z/**"}).patterns;
+  Visibility all_narrowed = Visibility::everything();
+  all_narrowed.within = visibility_of({"team/*", "b"}).patterns;
+  Visibility nothing_within = Visibility::everything();
+  nothing_within.within.emplace();
+  const std::vector<Row> rows = {
+      {"everything", Visibility::everything(), all},
+      {"nothing", {}, {}},
+      {"everything as a pattern", visibility_of({"**"}), all},
+      {"one name", visibility_of({"a"}), {"a"}},
+      {"one that is not there", visibility_of({"team"}), {}},
+      {"a tree", visibility_of({"a/**"}), {"a/b", "a/b/c", "a/x"}},
+      {"one level", visibility_of({"a/*"}), {"a/b", "a/x"}},
+      {"names before and behind", visibility_of({"z", "a-b", "team/app"}), {"a-b", "team/app", "z"}},
+      {"overlapping", visibility_of({"team/**", "team/app", "team*/app", "b"}),
+       {"b", "team/app", "team/app/x", "team/lib", "teams/app"}},
+      {"by the end of the name", visibility_of({"**/app"}), {"team/app", "teams/app"}},
+      {"within a ceiling", narrowed, {"a/b", "team/app/x"}},
+      {"everything within a ceiling", all_narrowed, {"b", "team/app", "team/lib"}},
+      {"everything within nothing", nothing_within, {}},
+  };
+  for (const Row& row : rows) {
+    for (std::size_t n = 1; n <= all.size() + 1; ++n) {
+      INFO(row.name << ", " << n << " a page");
+      Names walked;
+      bool more = true;
+      for (std::size_t pages = 0; more && pages <= all.size(); ++pages) {
+        const auto page = list_repositories(index.reader(), kLocalNamespace, row.visibility, n,
+                                            walked.empty() ? "" : walked.back());
+        REQUIRE(page.has_value());
+        CHECK(page->names.size() <= n);
+        walked.insert(walked.end(), page->names.begin(), page->names.end());
+        more = page->more;
+        if (more) CHECK(page->names.size() == n);
+      }
+      CHECK(walked == row.shown);
+    }
+    for (const std::string& name : all) {
+      INFO(row.name << ", " << name);
+      CHECK(row.visibility.shows(name) == (std::ranges::count(row.shown, name) == 1));
+    }
+  }
+  const auto after_last = [&](std::string_view last) {
+    return list_repositories(index.reader(), kLocalNamespace, visibility_of({"a/**", "team/**"}), 2, last).value().names;
+  };
+  CHECK(after_last("a/b/d") == Names{"a/x", "team/app"});
+  CHECK(after_last("b") == Names{"team/app", "team/app/x"});
+  CHECK(after_last("team/lib") == Names{});
+  CHECK(after_last(std::string("a/b\0x", 5)) == Names{"a/b/c", "a/x"});
+}
+
+TEST_CASE("a page of the catalog costs the page, whatever lies beside what is visible") {
+  TestIndex index;
+  Names all;
+  for (int i = 1000; i < 3000; ++i) {
+    for (const char* team : {"a", "m", "z"}) all.push_back(team + std::string("/") + std::to_string(i));
+  }
+  list_in_catalog(index, all);
+  struct Row {
+    const char* name;
+    Visibility visibility;
+    std::string last;
+    Names page;
+  };
+  Visibility narrowed = visibility_of({"m/**"});
+  narrowed.within = visibility_of({"m/2998", "z/**", "m/2999"}).patterns;
+  const std::vector<Row> rows = {
+      {"three names of thousands", visibility_of({"a/1500", "m/2999", "z/1000"}), "", {"a/1500", "m/2999", "z/1000"}},
+      {"a tree in the middle", visibility_of({"m/**"}), "", {"m/1000", "m/1001", "m/1002"}},
+      {"further on in it", visibility_of({"m/**"}), "m/2000", {"m/2001", "m/2002", "m/2003"}},
+      {"at its end", visibility_of({"m/**"}), "m/2998", {"m/2999"}},
+      {"a name and not those that begin with it", visibility_of({"a", "m"}), "", {}},
+      {"a ceiling narrower than the grant", narrowed, "", {"m/2998", "m/2999"}},
+  };
+  for (const Row& row : rows) {
+    INFO(row.name);
+    const ColdReader reader(index.reader(), 12);
+    const auto page = list_repositories(reader, kLocalNamespace, row.visibility, 3, row.last);
+    REQUIRE(page.has_value());
+    CHECK(page->names == row.page);
+  }
+}
+
 TEST_CASE("a query that must ask the disk anywhere says so, and never answers half") {
   TestIndex index;
   const Pushed subject = index.push_image("a", {"config", {"layer"}}, "v1");
@@ -292,7 +402,7 @@ TEST_CASE("a query that must ask the disk anywhere says so, and never answers ha
       {"is_place_in_use", [&](auto& r) { return code(is_place_in_use(r, TestIndex::place("x", "y"))); }},
       {"find_manifest", [&](auto& r) { return code(find_manifest(r, 0, name, oci::Reference(tag("v1")))); }},
       {"list_tags", [&](auto& r) { return code(list_tags(r, 0, name, 10, "")); }},
-      {"list_repositories", [&](auto& r) { return code(list_repositories(r, 0, {}, 10, "")); }},
+      {"list_repositories", [&](auto& r) { return code(list_repositories(r, 0, Visibility::everything(), 10, "")); }},
       {"list_referrers", [&](auto& r) { return code(list_referrers(r, 0, name, about, {}, 10, 1000, "")); }},
       {"due_entries", [&](auto& r) { return code(due_entries(r, Uptime::max(), 10)); }},
       {"reap_entries", [&](auto& r) { return code(reap_entries(r, Uptime::max(), 10)); }},

@@ -428,12 +428,17 @@ TEST_CASE("mounts: from a named repository, from any, and not at all") {
     if (from) source = TestRegistry::name(*from);
     return registry.run(registry->mount_blob(actor, TestRegistry::name(target), digest, source, visibility)).value();
   };
-  CHECK(mount("team/a", "team/source", {}));
+  const auto everything = Visibility::everything();
+  const Visibility team{.patterns = {RepositoryPattern::parse("team/**").value()}};
+  const Visibility other{.patterns = {RepositoryPattern::parse("other/**").value()}};
+  CHECK(mount("team/a", "team/source", everything));
   CHECK(registry.pull_blob("team/a", digest).value() == bytes);
-  CHECK_FALSE(mount("team/b", "team/nowhere", {}));
+  CHECK_FALSE(mount("team/b", "team/nowhere", everything));
   CHECK(code(registry.pull_blob("team/b", digest)) == "blob_unknown");
-  CHECK(mount("team/c", {}, {}) == anonymous);
-  CHECK_FALSE(mount("team/d", {}, Visibility{.all = false}));
+  CHECK(mount("team/c", {}, everything) == anonymous);
+  CHECK_FALSE(mount("team/d", {}, {}));
+  CHECK_FALSE(mount("team/d", {}, other));
+  CHECK(mount("team/d", {}, team) == anonymous);
   CHECK(mount("team/source", {}, {}));  // it is there already
 }
 
@@ -475,7 +480,7 @@ TEST_CASE("lists go page by page") {
   page = registry.run(registry->list_tags(name, 2, "b")).value();
   CHECK(page.tags == std::vector<std::string>{"c"});
   CHECK_FALSE(page.more);
-  const auto catalog = registry.run(registry->list_repositories({}, 10, "")).value();
+  const auto catalog = registry.run(registry->list_repositories(Visibility::everything(), 10, "")).value();
   CHECK(catalog.names == std::vector<std::string>{"other", "team/app"});
   const auto referrers =
       registry.run(registry->list_referrers(name, oci::sha256("none").to_string(), {}, 10, 1 << 20, "")).value();

@@ -58,6 +58,7 @@ Dump dump(const kv::Reader& reader) {
 }
 
 const std::vector<std::string> kNames = {"team", "team/app", "other/app"};
+const std::vector<std::string> kPatterns = {"team", "team/**", "*/app"};
 const std::vector<std::string> kTags = {"latest", "v1.0.0", "v1.1.0-rc.1", "x", "y"};
 
 /// One history.
@@ -238,7 +239,11 @@ class Simulation {
     MountBlob command{
         .context = context_, .repository = repository(name), .digest = oci::sha256(blob), .periods = periods_};
     if (one_in(2)) command.from = repository(any(kNames));
-    command.from_any = !command.from;
+    if (one_in(2)) {
+      command.sources = Visibility::everything();
+    } else if (one_in(2)) {
+      command.sources.patterns = {RepositoryPattern::parse(any(kPatterns)).value()};
+    }
     add("mount", std::move(command));
   }
 
@@ -427,7 +432,11 @@ class Simulation {
       verify_usage(repo);
     }
     std::ranges::sort(catalog);
-    EXPECT(list_repositories(reader(), kLocalNamespace, {}, 100, "").value().names == catalog, "the catalog is right");
+    EXPECT(list_repositories(reader(), kLocalNamespace, Visibility::everything(), 100, "").value().names == catalog, "the catalog is right");
+    Visibility visibility{.patterns = {RepositoryPattern::parse(any(kPatterns)).value()}};
+    std::erase_if(catalog, [&](const std::string& name) { return !visibility.shows(name); });
+    EXPECT(list_repositories(reader(), kLocalNamespace, visibility, 100, "").value().names == catalog,
+           "the catalog shows what is visible");
     verify_files();
   }
 
