@@ -208,6 +208,7 @@ class Life:
             os.kill(pid(), signal.SIGKILL)
             wait_for("another start", lambda: starts() == 2 and ready())
             check("exit code 137; starting it again in 1 s" in said(), "the restart was not told")
+            check("Killed" not in said(), "the shell talks, too")
             Client(port()).expect(200, "GET", f"/v2/kept/blobs/{digest}")
             os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
             check(process.wait(30) == 0, f"exit code {process.returncode}:\n{said()[-2000:]}")
@@ -217,13 +218,51 @@ class Life:
                 process.terminate()
                 process.wait(60)
 
+    def supervisor_settings(self):
+        """deploy/run leaves listeners and the data directory to settings that name them."""
+        file = self.config("run.yaml", 'listeners: [{address: "127.0.0.1:0", serve: [health]}, {address: "localhost:0", '
+                                       f'serve: [registry]}}]\ndata: {{directory: {self.path("of settings")}}}\n')
+        with open(self.path("settings.log"), "wb") as log:
+            process = subprocess.Popen([os.path.join(ROOT, "deploy", "run")], stderr=log, cwd="/", start_new_session=True,
+                                       env=dict(os.environ, BERTH_CONFIG=file))
+        said = lambda: open(self.path("settings.log"), errors="replace").read()
+        try:
+            wait_for("the instructions", lambda: "Ctrl-C stops berth" in said(), 600)
+            port = int(re.findall(r'"listening","address":"localhost","port":(\d+)', said())[0])
+            check(f"docker push localhost:{port}/" in said(), said())
+            check(f"images are kept in {self.path('of settings')}\n" in said(), said())
+            Client(port).expect(200, "GET", "/v2/")
+        finally:
+            process.terminate()
+            check(process.wait(60) == 0, f"exit code {process.returncode}")
+
+    def supervisor_refusals(self):
+        """What can never start is not tried again and again."""
+        with Berth() as berth:
+            for name, code, sentence, environment in [
+                ("same data", 1, "in use by another berth", {"BERTH_LISTEN": "127.0.0.1:0", "BERTH_DATA": berth.data}),
+                ("same port", 1, "Address already in use", {"BERTH_LISTEN": berth.address, "BERTH_DATA": self.path("x")}),
+                ("wrong settings", 2, "log.level", {"BERTH__LOG__LEVEL": "loud", "BERTH_DATA": self.path("x")}),
+            ]:
+                with open(self.path("refusal.log"), "wb") as log:
+                    process = subprocess.Popen([os.path.join(ROOT, "deploy", "run")], stderr=log, start_new_session=True,
+                                               env=dict(os.environ, **environment))
+                try:
+                    got = process.wait(60)
+                except subprocess.TimeoutExpired:
+                    process.terminate()
+                    got = f"{process.wait(60)}, but only when told to"
+                said = open(self.path("refusal.log"), errors="replace").read()
+                check(got == code and said.count(sentence) == 1, f"{name}: exit {got}, expected {code}\n{said}")
+
 
 def main():
     report = Report("process")
     work = tempfile.mkdtemp(prefix="berth-process-")
     try:
         life = Life(work)
-        for name in ("health", "refusals", "listeners", "names", "reload", "drain", "drain_deadline", "insist", "supervisor"):
+        for name in ("health", "refusals", "listeners", "names", "reload", "drain", "drain_deadline", "insist", "supervisor",
+                     "supervisor_settings", "supervisor_refusals"):
             if not sys.argv[1:] or name in sys.argv[1:]:
                 report.case(name, getattr(life, name))
     finally:
