@@ -9,6 +9,7 @@ std::string_view to_string(Action action) {
     case Action::push: return "push";
     case Action::delete_: return "delete";
     case Action::catalog: return "catalog";
+    case Action::overwrite: return "overwrite";
   }
   return "unknown";
 }
@@ -19,10 +20,15 @@ Policy Policy::allow_all() {
   return policy;
 }
 
-Decision Policy::decide(const registry::Actor&, Action action, const oci::RepositoryName*) const {
+Decision Policy::decide(const registry::Actor&, Action action, const oci::RepositoryName*,
+                        const oci::Tag*) const {
   if (everything_) return {.allowed = true, .reason = "everybody may do everything"};
   if (action == Action::none) return {.allowed = true, .reason = "asks for no right"};
   return {};
+}
+
+registry::TagSet Policy::tags(const registry::Actor&, Action, const oci::RepositoryName&) const {
+  return {.all = everything_};
 }
 
 registry::Visibility Policy::visibility(const registry::Actor&) const { return {.all = everything_}; }

@@ -10,7 +10,7 @@
 namespace berth::auth {
 
 /// What a route does to what it names. `none` asks for nothing: liveness, and the ping that says "a registry is here".
-enum class Action : std::uint8_t { none, pull, push, delete_, catalog };
+enum class Action : std::uint8_t { none, pull, push, delete_, catalog, overwrite };
 std::string_view to_string(Action action);
 
 /// Denied until somebody says otherwise.
@@ -25,8 +25,11 @@ class Policy {
   /// Everybody may do everything: right where only this machine, or whoever the operator let in, can reach berth.
   static Policy allow_all();
 
-  /// `repository` is null for what concerns no single one.
-  Decision decide(const registry::Actor& actor, Action action, const oci::RepositoryName* repository) const;
+  /// `repository` is null for what concerns no single one, `tag` for what concerns none.
+  Decision decide(const registry::Actor& actor, Action action, const oci::RepositoryName* repository,
+                  const oci::Tag* tag = nullptr) const;
+  /// The tags of a repository that the caller may do this to, for rules that a command decides.
+  registry::TagSet tags(const registry::Actor& actor, Action action, const oci::RepositoryName& repository) const;
   /// Which repositories show up in lists and serve a mount that names no source.
   registry::Visibility visibility(const registry::Actor& actor) const;
 

@@ -34,11 +34,12 @@ class LocalRegistry final : public Registry {
                         std::optional<oci::RepositoryName> from, const Visibility& visibility) override;
   Task<PutManifestDone> put_manifest(const Actor& actor, PutManifestRequest request) override;
   Task<void> delete_tag(const Actor& actor, const oci::RepositoryName& name, const oci::Tag& tag,
-                        Precondition precondition) override;
+                        Precondition precondition, TagSet may_delete) override;
   Task<void> delete_manifest(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest,
-                             Precondition precondition) override;
-  Task<void> delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest) override;
-  Task<void> delete_repository(const Actor& actor, const oci::RepositoryName& name) override;
+                             Precondition precondition, TagSet may_delete) override;
+  Task<void> delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest,
+                         TagSet may_delete) override;
+  Task<void> delete_repository(const Actor& actor, const oci::RepositoryName& name, TagSet may_delete) override;
   Task<TagPage> list_tags(const oci::RepositoryName& name, std::size_t n, std::string last) override;
   Task<RepositoryPage> list_repositories(const Visibility& visibility, std::size_t n, std::string last) override;
   Task<ReferrerPage> list_referrers(const oci::RepositoryName& name, std::string subject,

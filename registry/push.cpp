@@ -180,6 +180,7 @@ Task<PutManifestDone> put_manifest(Core& core, const Actor& actor, PutManifestRe
                       .reference = std::move(request.reference),
                       .extra_tags = std::move(request.extra_tags),
                       .precondition = std::move(request.precondition),
+                      .may_overwrite = request.may_overwrite,
                       .sparse_indexes = core.options.sparse_indexes,
                       .periods = core.periods()};
   BERTH_CO_TRY(const auto outcome, co_await core.parts.committer.submit(std::move(command)));

@@ -82,39 +82,45 @@ Task<void> LocalRegistry::change(Command command) {
 }
 
 Task<void> LocalRegistry::delete_tag(const Actor& actor, const oci::RepositoryName& name, const oci::Tag& tag,
-                                     Precondition precondition) {
+                                     Precondition precondition, TagSet may_delete) {
   DeleteTag command{.context = core_.context(actor),
                     .name_space = kLocalNamespace,
                     .repository = name,
                     .tag = tag,
-                    .precondition = std::move(precondition)};
+                    .precondition = std::move(precondition),
+                    .may_delete = std::move(may_delete)};
   return change(std::move(command));
 }
 
 Task<void> LocalRegistry::delete_manifest(const Actor& actor, const oci::RepositoryName& name,
-                                          const oci::Digest& digest, Precondition precondition) {
+                                          const oci::Digest& digest, Precondition precondition,
+                                          TagSet may_delete) {
   DeleteManifest command{.context = core_.context(actor),
                          .name_space = kLocalNamespace,
                          .repository = name,
                          .digest = digest,
                          .precondition = std::move(precondition),
+                         .may_delete = std::move(may_delete),
                          .periods = core_.periods()};
   return change(std::move(command));
 }
 
-Task<void> LocalRegistry::delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest) {
+Task<void> LocalRegistry::delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest,
+                                      TagSet may_delete) {
   DeleteBlob command{.context = core_.context(actor),
                      .name_space = kLocalNamespace,
                      .repository = name,
                      .digest = digest,
+                     .may_delete = std::move(may_delete),
                      .periods = core_.periods()};
   return change(std::move(command));
 }
 
-Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::RepositoryName& name) {
+Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::RepositoryName& name, TagSet may_delete) {
   DeleteRepository command{.context = core_.context(actor),
                            .name_space = kLocalNamespace,
                            .repository = name,
+                           .may_delete = std::move(may_delete),
                            .periods = core_.periods()};
   return change(std::move(command));
 }

@@ -61,9 +61,11 @@ struct PutManifestRequest {
   oci::Reference reference;
   std::string content_type;
   std::string body;
-  std::vector<oci::Tag> extra_tags;               ///< ?tag=… of a push by digest
+  std::vector<PushedTag> extra_tags;              ///< ?tag=… of a push by digest
   std::optional<oci::Digest> expected_digest;     ///< ?digest=… of a push by tag: verified, and its algorithm is used
   Precondition precondition;
+  /// May the tag that `reference` names be moved, if it leads elsewhere? Pushing what it leads to already is no move.
+  bool may_overwrite = false;
 };
 struct PutManifestDone {
   oci::Digest digest;
@@ -127,16 +129,20 @@ class Registry {
   virtual Task<bool> mount_blob(const Actor&, const oci::RepositoryName& target, const oci::Digest&,
                                 std::optional<oci::RepositoryName> from, const Visibility&) = 0;
   /// Errors: manifest_invalid, manifest_too_large, digest_mismatch, manifest_blob_unknown, precondition_failed,
-  /// too_many_tags.
+  /// too_many_tags, denied (a tag would move that may not; then nothing is written).
   virtual Task<PutManifestDone> put_manifest(const Actor&, PutManifestRequest) = 0;
 
   // ---- delete ----
-  /// All: method_not_allowed when deletion is off.
-  virtual Task<void> delete_tag(const Actor&, const oci::RepositoryName&, const oci::Tag&, Precondition) = 0;
-  virtual Task<void> delete_manifest(const Actor&, const oci::RepositoryName&, const oci::Digest&, Precondition) = 0;
-  virtual Task<void> delete_blob(const Actor&, const oci::RepositoryName&, const oci::Digest&) = 0;
+  /// All: method_not_allowed when deletion is off; denied when `may_delete` does not suffice. The TagSet says which tags
+  /// the caller may delete. With less than all of them, a manifest goes only when all tags that point at it are among
+  /// them; a manifest or blob that another manifest needs stays; and so does the repository as a whole.
+  virtual Task<void> delete_tag(const Actor&, const oci::RepositoryName&, const oci::Tag&, Precondition,
+                                TagSet may_delete) = 0;
+  virtual Task<void> delete_manifest(const Actor&, const oci::RepositoryName&, const oci::Digest&, Precondition,
+                                     TagSet may_delete) = 0;
+  virtual Task<void> delete_blob(const Actor&, const oci::RepositoryName&, const oci::Digest&, TagSet may_delete) = 0;
   /// The name is free at once; the content goes in bounded steps after the undo window. Errors: repository_unknown.
-  virtual Task<void> delete_repository(const Actor&, const oci::RepositoryName&) = 0;
+  virtual Task<void> delete_repository(const Actor&, const oci::RepositoryName&, TagSet may_delete) = 0;
 
   // ---- lists: each costs its page ----
   /// Tags after `last` in byte order. Errors: repository_unknown.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "oci/digest.h"
+#include "oci/name.h"
 
 namespace berth::registry {
 
@@ -22,6 +23,12 @@ struct Precondition {
   std::vector<std::string> must_match = {};  ///< If-Match: digest texts; one of them
   bool must_exist = false;              ///< If-Match: *
   bool any() const { return must_not_exist || must_exist || !must_match.empty(); }
+};
+
+/// A tag that a push sets.
+struct PushedTag {
+  oci::Tag tag;
+  bool may_overwrite = false;  ///< may the caller move it, if it leads elsewhere?
 };
 
 struct TagPage {

@@ -4,7 +4,9 @@
 namespace berth::api {
 
 Task<Response> delete_repository(Context& context) {
-  BERTH_CO_CHECK(co_await context.registry().delete_repository(context.actor, context.repository()));
+  auto may_delete = context.policy.tags(context.actor, auth::Action::delete_, context.repository());
+  BERTH_CO_CHECK(
+      co_await context.registry().delete_repository(context.actor, context.repository(), std::move(may_delete)));
   Response response;
   response.status = 202;  // the name is free now; the content goes after the undo window
   co_return response;

@@ -116,7 +116,9 @@ Task<Response> get_blob(Context& context) {
 }
 
 Task<Response> delete_blob(Context& context) {
-  BERTH_CO_CHECK(co_await context.registry().delete_blob(context.actor, context.repository(), context.digest()));
+  auto may_delete = context.policy.tags(context.actor, auth::Action::delete_, context.repository());
+  BERTH_CO_CHECK(co_await context.registry().delete_blob(context.actor, context.repository(), context.digest(),
+                                                         std::move(may_delete)));
   Response response;
   response.status = 202;
   co_return response;

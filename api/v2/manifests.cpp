@@ -94,9 +94,15 @@ Task<Response> put_manifest(Context& context) {
                                     .reference = context.reference(),
                                     .content_type = std::string(context.request.headers.get("Content-Type")),
                                     .body = std::move(body),
-                                    .extra_tags = tags,
+                                    .extra_tags = {},
                                     .expected_digest = std::move(expected),
                                     .precondition = std::move(precondition)};
+  // Whether a tag moves is known only when the push is applied; whether it may is said here.
+  const auto may_overwrite = [&context](const oci::Tag& tag) {
+    return context.policy.decide(context.actor, auth::Action::overwrite, &context.repository(), &tag).allowed;
+  };
+  if (const auto* tag = std::get_if<oci::Tag>(&push.reference)) push.may_overwrite = may_overwrite(*tag);
+  for (const oci::Tag& tag : tags) push.extra_tags.push_back({tag, may_overwrite(tag)});
   BERTH_CO_TRY(const auto done, co_await context.registry().put_manifest(context.actor, std::move(push)));
   Response response;
   response.status = 201;
@@ -111,12 +117,14 @@ Task<Response> put_manifest(Context& context) {
 Task<Response> delete_manifest(Context& context) {
   BERTH_CO_TRY(auto precondition, write_precondition(context.request.headers));
   registry::Registry& registry = context.registry();
+  auto may_delete = context.policy.tags(context.actor, auth::Action::delete_, context.repository());
   if (const auto* tag = std::get_if<oci::Tag>(&context.reference())) {
-    BERTH_CO_CHECK(co_await registry.delete_tag(context.actor, context.repository(), *tag, std::move(precondition)));
+    BERTH_CO_CHECK(co_await registry.delete_tag(context.actor, context.repository(), *tag, std::move(precondition),
+                                                std::move(may_delete)));
   } else {
     const auto& digest = std::get<oci::Digest>(context.reference());
-    BERTH_CO_CHECK(
-        co_await registry.delete_manifest(context.actor, context.repository(), digest, std::move(precondition)));
+    BERTH_CO_CHECK(co_await registry.delete_manifest(context.actor, context.repository(), digest,
+                                                     std::move(precondition), std::move(may_delete)));
   }
   Response response;
   response.status = 202;

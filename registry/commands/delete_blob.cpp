@@ -2,6 +2,7 @@
 
 #include "registry/commands/links.h"
 #include "registry/commands/repositories.h"
+#include "registry/commands/tag_rights.h"
 
 namespace berth::registry {
 
@@ -13,6 +14,7 @@ Result<DeleteBlob::Outcome> DeleteBlob::apply(kv::Transaction& transaction) {
   const LinkKey key{target->id, digest};
   BERTH_TRY(auto link, index.get(key));
   if (!link || link->state != LinkState::visible) return absent;
+  BERTH_CHECK(check_not_needed(index, target->id, digest, may_delete));
   BERTH_TRY(const bool needed, has_edge(index, target->id, digest));
 
   if (needed) {

@@ -16,9 +16,10 @@ struct DeleteBlob {
   NamespaceId name_space = kLocalNamespace;
   oci::RepositoryName repository;
   oci::Digest digest;
+  TagSet may_delete = {};  ///< the caller's right
   Periods periods;
 
-  /// Errors: blob_unknown.
+  /// Errors: blob_unknown, denied.
   Result<Outcome> apply(kv::Transaction& transaction);
 };
 

@@ -2,6 +2,7 @@
 
 #include "registry/commands/precondition.h"
 #include "registry/commands/repositories.h"
+#include "registry/commands/tag_rights.h"
 #include "registry/commands/tags.h"
 
 namespace berth::registry {
@@ -43,6 +44,8 @@ Result<DeleteManifest::Outcome> DeleteManifest::apply(kv::Transaction& transacti
   BERTH_TRY(auto record, index.get(key));
   if (!record || record->state != ManifestState::live) return absent;
   BERTH_CHECK(check_precondition(precondition, digest));
+  BERTH_CHECK(check_tags_of_manifest(index, target->id, digest, record->generation, may_delete));
+  BERTH_CHECK(check_not_needed(index, target->id, digest, may_delete));
 
   BERTH_CHECK(remove_tags(index, *target, digest, record->generation, tags_max));
   if (!record->subject.empty()) {

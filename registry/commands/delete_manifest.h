@@ -21,10 +21,11 @@ struct DeleteManifest {
   oci::RepositoryName repository;
   oci::Digest digest;
   Precondition precondition = {};
+  TagSet may_delete = {};  ///< the caller's right
   Periods periods;
   std::size_t tags_max = kTagsMax;
 
-  /// Errors: manifest_unknown, precondition_failed.
+  /// Errors: manifest_unknown, precondition_failed, denied.
   Result<Outcome> apply(kv::Transaction& transaction);
 };
 

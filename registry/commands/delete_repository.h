@@ -12,9 +12,10 @@ struct DeleteRepository {
   CommandContext context;
   NamespaceId name_space = kLocalNamespace;
   oci::RepositoryName repository;
+  TagSet may_delete = {};  ///< the caller's right: all tags or nothing
   Periods periods;
 
-  /// Errors: repository_unknown.
+  /// Errors: repository_unknown, denied.
   Result<Outcome> apply(kv::Transaction& transaction);
 };
 

@@ -9,6 +9,10 @@ namespace berth::registry {
 
 Result<DeleteTag::Outcome> DeleteTag::apply(kv::Transaction& transaction) {
   Index index(transaction, CommandKind::delete_tag, context);
+  // First, so that who may not touch the tag does not learn whether it is there.
+  if (!may_delete.contains(tag.text())) {
+    return make_error(ErrorCode::denied, "this caller may not delete the tag " + tag.text());
+  }
   const Error absent = make_error(ErrorCode::manifest_unknown, "this repository has no such tag");
   BERTH_TRY(auto target, find_repository(index, name_space, repository.text()));
   if (!target) return absent;

@@ -15,8 +15,9 @@ struct DeleteTag {
   oci::RepositoryName repository;
   oci::Tag tag;
   Precondition precondition = {};
+  TagSet may_delete = {};  ///< the caller's right
 
-  /// Errors: manifest_unknown, precondition_failed.
+  /// Errors: manifest_unknown, precondition_failed, denied.
   Result<Outcome> apply(kv::Transaction& transaction);
 };
 

@@ -6,6 +6,7 @@
 #include "registry/commands/links.h"
 #include "registry/commands/precondition.h"
 #include "registry/commands/repositories.h"
+#include "registry/commands/tag_rights.h"
 #include "registry/commands/tags.h"
 #include "registry/queries.h"
 
@@ -145,6 +146,11 @@ Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
   }
   BERTH_TRY(const auto target_now, current_target(index, found, reference, record));
   BERTH_CHECK(check_precondition(precondition, target_now));
+  const auto* tag = std::get_if<oci::Tag>(&reference);
+  if (tag != nullptr) BERTH_CHECK(check_overwrite(index, found, *tag, may_overwrite, digest));
+  for (const PushedTag& extra : extra_tags) {
+    BERTH_CHECK(check_overwrite(index, found, extra.tag, extra.may_overwrite, digest));
+  }
 
   Outcome outcome;
   outcome.created = !record || record->state != ManifestState::live;
@@ -158,10 +164,10 @@ Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
   const bool held_already = record.has_value();
   if (!record) record.emplace();
   if (outcome.created) BERTH_CHECK(add_manifest(index, target, *this, *record, held_already));
-  if (const auto* tag = std::get_if<oci::Tag>(&reference)) {
-    BERTH_CHECK(set_tag(index, target, tag->text(), digest, *record));
+  if (tag != nullptr) BERTH_CHECK(set_tag(index, target, tag->text(), digest, *record));
+  for (const PushedTag& extra : extra_tags) {
+    BERTH_CHECK(set_tag(index, target, extra.tag.text(), digest, *record));
   }
-  for (const oci::Tag& tag : extra_tags) BERTH_CHECK(set_tag(index, target, tag.text(), digest, *record));
   BERTH_CHECK(settle(index, target));
   index.record_change();
   return outcome;

@@ -26,13 +26,14 @@ struct PutManifest {
   std::shared_ptr<const std::string> body;
   /// What the client named: the precondition is about its state. A tag here is set.
   oci::Reference reference;
-  std::vector<oci::Tag> extra_tags = {};  ///< set as well
+  std::vector<PushedTag> extra_tags = {};  ///< set as well
   Precondition precondition = {};
+  bool may_overwrite = false;   ///< may the tag in `reference` be moved? See check_overwrite (tag_rights.h)
   bool sparse_indexes = false;  ///< what an index lists may be missing
   Periods periods;
 
   /// Errors: manifest_blob_unknown with every missing digest; manifest_invalid (these bytes are stored as another media
-  /// type); precondition_failed.
+  /// type); precondition_failed; denied (a tag that may not be moved leads elsewhere).
   Result<Outcome> apply(kv::Transaction& transaction);
 };
 

@@ -154,7 +154,7 @@ std::string manifest_over(const std::string& blob) {
 }
 
 Result<void> put(World& world, const std::string& blob, const std::string& tag) {
-  registry::PutManifestRequest request{repo(), oci::Tag::parse(tag).value(), "", manifest_over(blob), {}, {}, {}};
+  registry::PutManifestRequest request{repo(), oci::Tag::parse(tag).value(), "", manifest_over(blob), {}, {}, {}, true};
   auto answer = world.wait(world.registry().put_manifest(Actor{}, std::move(request)));
   if (!answer.has_value()) return answer.error();
   return {};
@@ -177,7 +177,8 @@ bool readable(World& world, const std::string& blob) {
 }
 
 Result<void> delete_tag(World& world, const std::string& tag) {
-  return world.wait(world.registry().delete_tag(Actor{}, repo(), oci::Tag::parse(tag).value(), {}));
+  return world.wait(world.registry().delete_tag(Actor{}, repo(), oci::Tag::parse(tag).value(), {},
+                                                registry::TagSet::everything()));
 }
 
 bool is_refusal(const Result<void>& answer) {
@@ -300,7 +301,8 @@ TEST_CASE("a disk that pushes fill: refused in time, deletes go on, a restart to
 
   for (const std::string& blob : blobs) {
     const auto gone = site.world->wait(
-        site.registry().delete_manifest(Actor{}, repo(), oci::sha256(manifest_over(blob)), {}));
+        site.registry().delete_manifest(Actor{}, repo(), oci::sha256(manifest_over(blob)), {},
+                                        registry::TagSet::everything()));
     CHECK(gone.has_value());
   }
   CHECK(site.world->collect(std::chrono::seconds(20)));

@@ -120,7 +120,7 @@ Task<void> push_chunked(World& world, std::string_view repo, std::string_view na
 
 Task<void> put_manifest(World& world, std::string_view repo, std::string_view name, std::string_view tag) {
   registry::PutManifestRequest request{
-      repository(repo), oci::Tag::parse(tag).value(), "", manifest_content(name), {}, {}, {}};
+      repository(repo), oci::Tag::parse(tag).value(), "", manifest_content(name), {}, {}, {}, true};
   BERTH_CO_TRY(auto done, co_await world.registry().put_manifest(Actor{}, std::move(request)));
   if (done.digest != oci::sha256(manifest_content(name))) die("a manifest got another digest");
   co_return Result<void>();
@@ -155,13 +155,16 @@ Task<void> tag_mounted(World& w) { return put_manifest(w, kB, "one", "v1"); }
 Task<void> overwrite_tag(World& w) { return put_manifest(w, kA, "two", "v1"); }
 Task<void> tag_two(World& w) { return put_manifest(w, kA, "two", "v2"); }
 Task<void> delete_mounted_tag(World& w) {
-  return w.registry().delete_tag(Actor{}, repository(kB), oci::Tag::parse("v1").value(), registry::Precondition{});
+  return w.registry().delete_tag(Actor{}, repository(kB), oci::Tag::parse("v1").value(), registry::Precondition{},
+                                 registry::TagSet::everything());
 }
 Task<void> delete_manifest(World& w) {
   return w.registry().delete_manifest(Actor{}, repository(kA), oci::sha256(manifest_content("one")),
-                                      registry::Precondition{});
+                                      registry::Precondition{}, registry::TagSet::everything());
 }
-Task<void> delete_needed_blob(World& w) { return w.registry().delete_blob(Actor{}, repository(kB), blob_digest("config")); }
+Task<void> delete_needed_blob(World& w) {
+  return w.registry().delete_blob(Actor{}, repository(kB), blob_digest("config"), registry::TagSet::everything());
+}
 
 const std::vector<Step>& steps() {
   static const std::vector<Step> all{

@@ -201,7 +201,8 @@ Result<registry::PutManifestDone> TestRegistry::put_manifest(std::string_view re
       .body = std::move(body),
       .extra_tags = {},
       .expected_digest = {},
-      .precondition = {}};
+      .precondition = {},
+      .may_overwrite = true};
   return run(registry_->put_manifest(actor(), std::move(request)));
 }
 

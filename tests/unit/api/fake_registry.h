@@ -33,6 +33,7 @@ class FakeRegistry final : public registry::Registry {
   std::vector<std::string> asked_types;
   registry::PutManifestRequest* put = nullptr;
   registry::Precondition asked_precondition;
+  registry::TagSet asked_tags;  ///< that may be deleted
   std::vector<std::string> calls;
   bool counted_pull = false;
   std::function<void()> superseded;
@@ -136,19 +137,25 @@ class FakeRegistry final : public registry::Registry {
   std::optional<std::string> put_subject;
 
   Task<void> delete_tag(const registry::Actor&, const oci::RepositoryName&, const oci::Tag& tag,
-                        registry::Precondition precondition) override {
+                        registry::Precondition precondition, registry::TagSet may_delete) override {
     asked_precondition = std::move(precondition);
+    asked_tags = std::move(may_delete);
     co_return enter("delete_tag " + tag.text());
   }
   Task<void> delete_manifest(const registry::Actor&, const oci::RepositoryName&, const oci::Digest&,
-                             registry::Precondition precondition) override {
+                             registry::Precondition precondition, registry::TagSet may_delete) override {
     asked_precondition = std::move(precondition);
+    asked_tags = std::move(may_delete);
     co_return enter("delete_manifest");
   }
-  Task<void> delete_blob(const registry::Actor&, const oci::RepositoryName&, const oci::Digest&) override {
+  Task<void> delete_blob(const registry::Actor&, const oci::RepositoryName&, const oci::Digest&,
+                         registry::TagSet may_delete) override {
+    asked_tags = std::move(may_delete);
     co_return enter("delete_blob");
   }
-  Task<void> delete_repository(const registry::Actor&, const oci::RepositoryName& name) override {
+  Task<void> delete_repository(const registry::Actor&, const oci::RepositoryName& name,
+                               registry::TagSet may_delete) override {
+    asked_tags = std::move(may_delete);
     co_return enter("delete_repository " + name.text());
   }
 

@@ -503,7 +503,9 @@ TEST_CASE("a manifest is pushed with all that its request says") {
   CHECK(x.response.headers.all("OCI-Tag") == std::vector<std::string_view>{"one", "two"});
   CHECK(x.registry.put->body == body);
   CHECK(x.registry.put->content_type == "application/x; charset=utf-8");
-  CHECK(x.registry.put->extra_tags.size() == 2);
+  REQUIRE(x.registry.put->extra_tags.size() == 2);
+  CHECK(x.registry.put->extra_tags[0].may_overwrite);
+  CHECK(x.registry.put->extra_tags[1].may_overwrite);
   CHECK(x.registry.put->precondition.must_exist);
 
   x.registry.put_subject.reset();
@@ -512,6 +514,7 @@ TEST_CASE("a manifest is pushed with all that its request says") {
   CHECK_FALSE(x.response.headers.has("OCI-Subject"));
   CHECK_FALSE(x.response.headers.has("OCI-Tag"));
   CHECK(x.registry.put->expected_digest->to_string() == digest);
+  CHECK(x.registry.put->may_overwrite);
 }
 
 TEST_CASE("a manifest push that cannot be is refused before its body") {
@@ -580,6 +583,7 @@ TEST_CASE("deletes pass their conditions on") {
   x.send(Method::delete_, "/v2/a/manifests/v1", {.headers = {{"If-Match", "\"" + kText + "\""}}});
   CHECK(x.response.status == 202);
   CHECK(x.registry.calls.back() == "delete_tag v1");
+  CHECK(x.registry.asked_tags.all);
   CHECK(x.registry.asked_precondition.must_match == std::vector{kText});
   x.send(Method::delete_, "/v2/a/manifests/" + kText);
   CHECK(x.response.status == 202);

@@ -91,7 +91,8 @@ TEST_CASE("what nothing refers to goes after the grace, with its file; what is r
   // The image goes: the manifest after the undo window, then its blobs after a full grace. What team/two needs stays.
   const oci::Digest manifest = oci::sha256(TestRegistry::image_manifest({config, layer, shared}));
   const auto actor = TestRegistry::actor();
-  REQUIRE(code(registry.run(registry->delete_manifest(actor, TestRegistry::name("team/app"), manifest, {}))) == "ok");
+  REQUIRE(code(registry.run(registry->delete_manifest(actor, TestRegistry::name("team/app"), manifest, {},
+                                                    TagSet::everything()))) == "ok");
   registry.clock().advance(48h - 1ms);
   registry.collect_now();
   CHECK(registry.pull_blob("team/app", oci::sha256(layer)).value() == layer);
@@ -108,7 +109,7 @@ TEST_CASE("what nothing refers to goes after the grace, with its file; what is r
   CHECK(registry.pull_blob("team/two", oci::sha256(config)).value() == config);
 
   // And when the last repository goes, nothing is left: no record, no byte, nothing due.
-  REQUIRE(code(registry.run(registry->delete_repository(actor, TestRegistry::name("team/two")))) == "ok");
+  REQUIRE(code(registry.run(registry->delete_repository(actor, TestRegistry::name("team/two"), TagSet::everything()))) == "ok");
   for (int i = 0; i < 8; ++i) {
     registry.clock().advance(48h);
     registry.collect_now();

@@ -195,16 +195,19 @@ class TestIndex {
     return {"00000001/sha256-" + oci::sha256(content).hex() + "." + upload};
   }
   Result<PutManifest::Outcome> put(std::string_view name, const Pushed& manifest, oci::Reference reference,
-                                   std::vector<oci::Tag> extra = {}, Precondition precondition = {}) {
-    return run(PutManifest{.context = {},
-                           .repository = repository(name),
-                           .digest = manifest.digest,
-                           .manifest = manifest.manifest,
-                           .body = manifest.body,
-                           .reference = std::move(reference),
-                           .extra_tags = std::move(extra),
-                           .precondition = std::move(precondition),
-                           .periods = periods});
+                                   const std::vector<oci::Tag>& extra = {}, Precondition precondition = {},
+                                   bool may_overwrite = true) {
+    PutManifest command{.context = {},
+                        .repository = repository(name),
+                        .digest = manifest.digest,
+                        .manifest = manifest.manifest,
+                        .body = manifest.body,
+                        .reference = std::move(reference),
+                        .precondition = std::move(precondition),
+                        .may_overwrite = may_overwrite,
+                        .periods = periods};
+    for (const oci::Tag& one : extra) command.extra_tags.push_back({one, may_overwrite});
+    return run(std::move(command));
   }
   Result<PutManifest::Outcome> put(std::string_view name, const Pushed& manifest, std::string_view as_tag) {
     return put(name, manifest, oci::Reference(tag(as_tag)));
@@ -218,18 +221,36 @@ class TestIndex {
     REQUIRE(done.has_value());
     return made;
   }
-  Result<DeleteTag::Outcome> delete_tag(std::string_view name, std::string_view which, Precondition precondition = {}) {
-    return run(DeleteTag{
-        .context = {}, .repository = repository(name), .tag = tag(which), .precondition = std::move(precondition)});
+  Result<DeleteTag::Outcome> delete_tag(std::string_view name, std::string_view which, Precondition precondition = {},
+                                        TagSet may_delete = TagSet::everything()) {
+    return run(DeleteTag{.context = {},
+                         .repository = repository(name),
+                         .tag = tag(which),
+                         .precondition = std::move(precondition),
+                         .may_delete = std::move(may_delete)});
   }
-  Result<DeleteManifest::Outcome> delete_manifest(std::string_view name, const oci::Digest& digest) {
-    return run(DeleteManifest{.context = {}, .repository = repository(name), .digest = digest, .periods = periods});
+  Result<DeleteManifest::Outcome> delete_manifest(std::string_view name, const oci::Digest& digest,
+                                                  TagSet may_delete = TagSet::everything()) {
+    return run(DeleteManifest{.context = {},
+                              .repository = repository(name),
+                              .digest = digest,
+                              .may_delete = std::move(may_delete),
+                              .periods = periods});
   }
-  Result<DeleteBlob::Outcome> delete_blob(std::string_view name, const oci::Digest& digest) {
-    return run(DeleteBlob{.context = {}, .repository = repository(name), .digest = digest, .periods = periods});
+  Result<DeleteBlob::Outcome> delete_blob(std::string_view name, const oci::Digest& digest,
+                                          TagSet may_delete = TagSet::everything()) {
+    return run(DeleteBlob{.context = {},
+                          .repository = repository(name),
+                          .digest = digest,
+                          .may_delete = std::move(may_delete),
+                          .periods = periods});
   }
-  Result<DeleteRepository::Outcome> delete_repository(std::string_view name) {
-    return run(DeleteRepository{.context = {}, .repository = repository(name), .periods = periods});
+  Result<DeleteRepository::Outcome> delete_repository(std::string_view name,
+                                                      TagSet may_delete = TagSet::everything()) {
+    return run(DeleteRepository{.context = {},
+                                .repository = repository(name),
+                                .may_delete = std::move(may_delete),
+                                .periods = periods});
   }
   Result<MountBlob::Outcome> mount(std::string_view target, const oci::Digest& digest,
                                    std::optional<std::string> from = {}, Visibility sources = {}) {

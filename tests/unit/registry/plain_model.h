@@ -127,6 +127,13 @@ class PlainModel {
     std::optional<oci::Digest> now;
     if (repo != nullptr && tag != nullptr && repo->tags.contains(tag->text())) now = repo->tags.at(tag->text());
     if (!allows(command.precondition, now)) return "precondition_failed";
+    const auto moves = [&](const oci::Tag& one, bool may_overwrite) {
+      if (may_overwrite || repo == nullptr || !repo->tags.contains(one.text())) return false;
+      return repo->tags.at(one.text()) != command.digest;
+    };
+    bool denied = tag != nullptr && moves(*tag, command.may_overwrite);
+    for (const PushedTag& extra : command.extra_tags) denied = denied || moves(extra.tag, extra.may_overwrite);
+    if (denied) return "denied";
 
     Repo& target = find_or_make(command.repository.text());
     damaged.erase({ObjectKind::manifest, command.digest});
@@ -137,12 +144,13 @@ class PlainModel {
       if (command.manifest->subject) target.referrers.emplace_back(*command.manifest->subject, command.digest);
     }
     if (tag != nullptr) set_tag(target, tag->text(), command.digest);
-    for (const oci::Tag& extra : command.extra_tags) set_tag(target, extra.text(), command.digest);
+    for (const PushedTag& extra : command.extra_tags) set_tag(target, extra.tag.text(), command.digest);
     return created ? "created" : "was there";
   }
 
   std::string apply(const DeleteTag& command) {
     Repo* repo = find(command.repository.text());
+    if (!command.may_delete.contains(command.tag.text())) return "denied";
     if (repo == nullptr || !repo->tags.contains(command.tag.text())) return "manifest_unknown";
     if (!allows(command.precondition, repo->tags.at(command.tag.text()))) return "precondition_failed";
     drop_tag(*repo, command.tag.text());
@@ -154,6 +162,11 @@ class PlainModel {
     if (repo == nullptr || !repo->manifests.contains(command.digest)) return "manifest_unknown";
     Manifest& manifest = repo->manifests.at(command.digest);
     if (!manifest.live) return "manifest_unknown";
+    bool denied = !command.may_delete.all && is_needed(*repo, command.digest);
+    for (const auto& [tag, digest] : repo->tags) {
+      denied = denied || (digest == command.digest && !command.may_delete.contains(tag));
+    }
+    if (denied) return "denied";
     manifest.live = false;
     manifest.dropped_from = command.context.uptime + command.periods.undo_window;
     for (auto& [digest, link] : repo->links) {
@@ -176,6 +189,7 @@ class PlainModel {
     if (repo == nullptr || !repo->links.contains(command.digest)) return "blob_unknown";
     Link& link = repo->links.at(command.digest);
     if (!link.visible) return "blob_unknown";
+    if (!command.may_delete.all && is_needed(*repo, command.digest)) return "denied";
     link.visible = false;
     link.kept_until = Uptime{0};
     for (const auto& [digest, manifest] : repo->manifests) {  // hidden, it still has the grace that dropping starts
@@ -188,6 +202,7 @@ class PlainModel {
 
   std::string apply(const DeleteRepository& command) {
     Repo* repo = find(command.repository.text());
+    if (!command.may_delete.all) return "denied";
     if (repo == nullptr) return "repository_unknown";
     repo->live = false;
     repo->purged_from = command.context.uptime + command.periods.undo_window;
@@ -232,6 +247,11 @@ class PlainModel {
     return std::ranges::any_of(repo.manifests, [&](const auto& entry) {
       return (entry.second.live || uptime < entry.second.dropped_from) && refers(entry.second, digest);
     });
+  }
+  /// Does a live manifest refer to it?
+  static bool is_needed(const Repo& repo, const oci::Digest& digest) {
+    return std::ranges::any_of(
+        repo.manifests, [&](const auto& entry) { return entry.second.live && refers(entry.second, digest); });
   }
   static bool refers(const Manifest& manifest, const oci::Digest& digest) {
     return std::ranges::any_of(manifest.content->children,

@@ -33,6 +33,7 @@ std::string code(const Result<T>& result) {
 
 constexpr std::size_t kSmall = 1000;
 constexpr std::size_t kLarge = 700'000;
+const TagSet kAllTags = TagSet::everything();
 
 TEST_CASE("an image that was pushed is pulled as it was, and outlives a restart") {
   const Engines engines = GENERATE(Engines::memory, Engines::files);
@@ -220,13 +221,13 @@ TEST_CASE("what was deleted or replaced is not served again from memory") {
   CHECK(registry.pull_manifest("team/app", oci::sha256(one).to_string()).value() == one);
 
   SECTION("a tag") {
-    REQUIRE(code(registry.run(registry->delete_tag(actor, name, TestRegistry::tag("v1"), {}))) == "ok");
+    REQUIRE(code(registry.run(registry->delete_tag(actor, name, TestRegistry::tag("v1"), {}, kAllTags))) == "ok");
     CHECK(code(registry.pull_manifest("team/app", "v1")) == "manifest_unknown");
     CHECK(registry.pull_manifest("team/app", oci::sha256(two).to_string()).value() == two);
   }
   SECTION("a manifest, and with it its tags") {
     CHECK(registry.pull_manifest("team/app", oci::sha256(two).to_string()).value() == two);
-    REQUIRE(code(registry.run(registry->delete_manifest(actor, name, oci::sha256(two), {}))) == "ok");
+    REQUIRE(code(registry.run(registry->delete_manifest(actor, name, oci::sha256(two), {}, kAllTags))) == "ok");
     CHECK(code(registry.pull_manifest("team/app", "v1")) == "manifest_unknown");
     CHECK(code(registry.pull_manifest("team/app", oci::sha256(two).to_string())) == "manifest_unknown");
   }
@@ -234,19 +235,19 @@ TEST_CASE("what was deleted or replaced is not served again from memory") {
     const oci::Digest digest = oci::sha256(blobs[1]);
     REQUIRE(code(registry.push_blob("team/other", blobs[1])) == "ok");
     CHECK(registry.pull_blob("team/app", digest).value() == blobs[1]);
-    REQUIRE(code(registry.run(registry->delete_blob(actor, name, digest))) == "ok");
+    REQUIRE(code(registry.run(registry->delete_blob(actor, name, digest, kAllTags))) == "ok");
     CHECK(code(registry.pull_blob("team/app", digest)) == "blob_unknown");
     CHECK(registry.pull_blob("team/other", digest).value() == blobs[1]);
     CHECK(code(registry.pull_blob("team/app", digest)) == "blob_unknown");
   }
   SECTION("a whole repository") {
     CHECK(registry.pull_blob("team/app", oci::sha256(blobs[0])).value() == blobs[0]);
-    REQUIRE(code(registry.run(registry->delete_repository(actor, name))) == "ok");
+    REQUIRE(code(registry.run(registry->delete_repository(actor, name, kAllTags))) == "ok");
     CHECK(code(registry.pull_manifest("team/app", "v1")) == "manifest_unknown");
     CHECK(code(registry.pull_manifest("team/app", oci::sha256(one).to_string())) == "manifest_unknown");
     CHECK(code(registry.pull_blob("team/app", oci::sha256(blobs[0]))) == "blob_unknown");
     CHECK(code(registry.run(registry->list_tags(name, 10, ""))) == "repository_unknown");
-    CHECK(code(registry.run(registry->delete_repository(actor, name))) == "repository_unknown");
+    CHECK(code(registry.run(registry->delete_repository(actor, name, kAllTags))) == "repository_unknown");
   }
 }
 
@@ -259,10 +260,10 @@ TEST_CASE("deletion can be switched off, every form of it") {
   const auto name = TestRegistry::name("team/app");
   const auto actor = TestRegistry::actor();
   const oci::Digest manifest = oci::sha256(TestRegistry::image_manifest(blobs));
-  CHECK(code(registry.run(registry->delete_tag(actor, name, TestRegistry::tag("v1"), {}))) == "method_not_allowed");
-  CHECK(code(registry.run(registry->delete_manifest(actor, name, manifest, {}))) == "method_not_allowed");
-  CHECK(code(registry.run(registry->delete_blob(actor, name, oci::sha256(blobs[0])))) == "method_not_allowed");
-  CHECK(code(registry.run(registry->delete_repository(actor, name))) == "method_not_allowed");
+  CHECK(code(registry.run(registry->delete_tag(actor, name, TestRegistry::tag("v1"), {}, kAllTags))) == "method_not_allowed");
+  CHECK(code(registry.run(registry->delete_manifest(actor, name, manifest, {}, kAllTags))) == "method_not_allowed");
+  CHECK(code(registry.run(registry->delete_blob(actor, name, oci::sha256(blobs[0]), kAllTags))) == "method_not_allowed");
+  CHECK(code(registry.run(registry->delete_repository(actor, name, kAllTags))) == "method_not_allowed");
   CHECK(code(registry.pull_manifest("team/app", "v1")) == "ok");
 }
 
@@ -283,7 +284,7 @@ TEST_CASE("a full disk refuses pushes while pulls and deletes go on") {
         "storage_full");
   CHECK(code(registry.pull_manifest("team/app", "v1")) == "ok");
   CHECK(code(registry.pull_blob("team/app", oci::sha256(blobs[1]))) == "ok");
-  CHECK(code(registry.run(registry->delete_tag(actor, name, TestRegistry::tag("v1"), {}))) == "ok");
+  CHECK(code(registry.run(registry->delete_tag(actor, name, TestRegistry::tag("v1"), {}, kAllTags))) == "ok");
   registry.collect_now();  // looks at the disk again
   REQUIRE(registry->writable());
   CHECK(code(registry.append(*upload, "x")) == "ok");
@@ -381,9 +382,11 @@ TEST_CASE("manifests: digests, limits, and missing blobs") {
                                .reference = std::move(reference),
                                .content_type = std::string(oci::kImageManifestType),
                                .body = std::move(body),
-                               .extra_tags = std::move(tags),
+                               .extra_tags = {},
                                .expected_digest = std::move(expected),
-                               .precondition = {}};
+                               .precondition = {},
+                               .may_overwrite = true};
+    for (const oci::Tag& tag : tags) request.extra_tags.push_back({tag, true});
     return registry.run(registry->put_manifest(actor, std::move(request)));
   };
   // Small ones are parsed in place, large ones on a pool.
@@ -539,7 +542,7 @@ TEST_CASE("a reader never finds less than was acknowledged before it asked") {
     asio::io_context io;
     for (int i = 1; i <= kVersions; ++i) {
       if (i % 3 == 0) {
-        REQUIRE(run_on(io, registry->delete_tag(actor, name, std::get<oci::Tag>(tag), {})).has_value());
+        REQUIRE(run_on(io, registry->delete_tag(actor, name, std::get<oci::Tag>(tag), {}, kAllTags)).has_value());
       } else {
         PutManifestRequest request{.repository = name,
                                    .reference = tag,
@@ -547,7 +550,8 @@ TEST_CASE("a reader never finds less than was acknowledged before it asked") {
                                    .body = bodies[static_cast<std::size_t>(i)],
                                    .extra_tags = {},
                                    .expected_digest = {},
-                                   .precondition = {}};
+                                   .precondition = {},
+                                   .may_overwrite = true};
         REQUIRE(run_on(io, registry->put_manifest(actor, std::move(request))).has_value());
       }
       acknowledged = i;

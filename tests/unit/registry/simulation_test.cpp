@@ -172,12 +172,14 @@ class Simulation {
         return add("delete tag", DeleteTag{.context = context_,
                                            .repository = repository(name),
                                            .tag = tag(any(kTags)),
-                                           .precondition = precondition()});
+                                           .precondition = precondition(),
+                                           .may_delete = may_delete()});
       case 13:
       case 14:
         return add("delete manifest", DeleteManifest{.context = context_,
                                                      .repository = repository(name),
                                                      .digest = any(manifests_).digest,
+                                                     .may_delete = may_delete(),
                                                      .periods = periods_,
                                                      .tags_max = below(3)});
       case 15:
@@ -185,11 +187,14 @@ class Simulation {
         return add("delete blob", DeleteBlob{.context = context_,
                                              .repository = repository(name),
                                              .digest = oci::sha256(any(blobs_)),
+                                             .may_delete = may_delete(),
                                              .periods = periods_});
       case 17:
         if (!one_in(3)) return;
-        return add("delete repository",
-                   DeleteRepository{.context = context_, .repository = repository(name), .periods = periods_});
+        return add("delete repository", DeleteRepository{.context = context_,
+                                                         .repository = repository(name),
+                                                         .may_delete = may_delete(),
+                                                         .periods = periods_});
       case 18:
         return quarantine();
       default:
@@ -255,15 +260,25 @@ class Simulation {
                         .body = manifest.body,
                         .reference = oci::Reference(tag(any(kTags))),
                         .precondition = precondition(),
+                        .may_overwrite = !one_in(3),
                         .periods = periods_};
     if (one_in(4)) {
       command.reference = manifest.digest;
       command.precondition = {};
       for (const std::string& extra : kTags) {
-        if (one_in(2)) command.extra_tags.push_back(tag(extra));
+        if (one_in(2)) command.extra_tags.push_back({tag(extra), !one_in(4)});
       }
     }
     add("put manifest", std::move(command));
+  }
+
+  TagSet may_delete() {
+    if (!one_in(3)) return TagSet::everything();
+    TagSet some;
+    for (const char* pattern : {"v*", "x", "latest"}) {
+      if (one_in(2)) some.patterns.push_back(TagPattern::parse(pattern).value());
+    }
+    return some;
   }
 
   Precondition precondition() {
@@ -359,7 +374,7 @@ class Simulation {
     if constexpr (requires { command.tag; }) out += " " + command.tag.text();
     if constexpr (requires { command.reference; }) out += " as " + oci::to_string(command.reference).substr(0, 13);
     if constexpr (requires { command.extra_tags; }) {
-      for (const oci::Tag& extra : command.extra_tags) out += " +" + extra.text();
+      for (const PushedTag& extra : command.extra_tags) out += " +" + extra.tag.text();
     }
     return out;
   }
@@ -628,7 +643,10 @@ class Simulation {
     note("everything is deleted");
     for (const std::string& name : kNames) {
       add("delete repository",
-          DeleteRepository{.context = context_, .repository = repository(name), .periods = periods_});
+          DeleteRepository{.context = context_,
+                           .repository = repository(name),
+                           .may_delete = TagSet::everything(),
+                           .periods = periods_});
     }
     commit();
     collect_all();
