@@ -67,6 +67,7 @@ class HandlerCompletion final : public Completion<T>,
   void resume(Result<T> answer) override {
     // The handler leaves before it runs: nothing of the coroutine stays behind in whoever keeps this object longer.
     auto work = *std::exchange(work_, std::nullopt);
+    ignore(answer);  // a context that ends before it runs again drops the answer with the coroutine
     auto back = [handler = *std::exchange(handler_, std::nullopt), answer = std::move(answer)]() mutable {
       handler(std::move(answer));
     };

@@ -31,7 +31,9 @@ bool is_header_name(std::string_view text) {
 
 /// What libcurl would send as it is, and must not.
 Result<void> check(const HttpRequest& request) {
-  const auto refuse = [](std::string why) { return make_error(ErrorCode::request_invalid, std::move(why)); };
+  const auto refuse = [&request](std::string why) {
+    return make_error(ErrorCode::request_invalid, std::move(why), request.url);
+  };
   if (request.method != "GET" && request.method != "POST") return refuse("only GET and POST are sent");
   if (request.method == "GET" && !request.body.empty()) return refuse("a GET has no body");
   if (request.url.empty() || has_control_character(request.url)) return refuse("the URL is not one");
