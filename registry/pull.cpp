@@ -31,9 +31,9 @@ Task<std::optional<BlobContent>> try_open_blob(Core& core, oci::RepositoryName n
   };
   auto resolved = co_await core.read(std::move(view), std::move(query));
   if (resolved.failed_with(ErrorCode::corrupt)) {
-    const std::string what = resolved.error().message;
-    BERTH_CO_CHECK(co_await core.quarantine(ObjectKind::blob, digest, {}, what));
-    co_return damaged(digest);
+    const Error cause = resolved.error();
+    BERTH_CO_TRY(const bool quarantined, co_await core.quarantine(ObjectKind::blob, digest, {}, cause.message));
+    co_return quarantined ? damaged(digest) : cause;
   }
   if (!resolved) co_return std::move(resolved).error();
 
@@ -73,6 +73,19 @@ Task<std::optional<BlobContent>> try_open_blob(Core& core, oci::RepositoryName n
   co_return std::nullopt;
 }
 
+/// Which manifest a reference means, whatever became of its bytes.
+Task<oci::Digest> find_digest(Core& core, oci::RepositoryName name, oci::Reference reference) {
+  if (const auto* digest = std::get_if<oci::Digest>(&reference)) co_return *digest;
+  auto query = [name, tag = std::get<oci::Tag>(reference)](const kv::Reader& reader) -> Result<oci::Digest> {
+    BERTH_TRY(const auto repository, find_repository(reader, kLocalNamespace, name));
+    if (!repository) return make_error(ErrorCode::manifest_unknown, "there is no such repository");
+    BERTH_TRY(const auto record, find_tag(reader, *repository, tag.text()));
+    if (!record) return make_error(ErrorCode::manifest_unknown, "there is no such tag");
+    return record->digest;
+  };
+  co_return co_await core.read(core.view(), std::move(query));
+}
+
 Task<std::shared_ptr<const ManifestAnswer>> load_manifest(Core& core, oci::RepositoryName name,
                                                           oci::Reference reference, std::string key) {
   auto view = core.view();
@@ -80,8 +93,16 @@ Task<std::shared_ptr<const ManifestAnswer>> load_manifest(Core& core, oci::Repos
   auto query = [name, reference](const kv::Reader& reader) {
     return find_manifest(reader, kLocalNamespace, name, reference);
   };
-  BERTH_CO_TRY(auto found, co_await core.read(std::move(view), std::move(query)));
-  auto answer = std::make_shared<const ManifestAnswer>(std::move(found));
+  auto found = co_await core.read(std::move(view), std::move(query));
+  if (found.failed_with(ErrorCode::corrupt)) {
+    const Error cause = found.error();
+    BERTH_CO_TRY(const oci::Digest digest, co_await find_digest(core, name, reference));
+    BERTH_CO_TRY(const bool quarantined,
+                 co_await core.quarantine(ObjectKind::manifest, digest, {}, cause.message));
+    co_return quarantined ? damaged(digest) : cause;
+  }
+  if (!found) co_return std::move(found).error();
+  auto answer = std::make_shared<const ManifestAnswer>(*std::move(found));
   // Lives as long as the answer does.
   const std::shared_ptr<const std::string> bytes(answer, &answer->bytes);
   if (!co_await core.is_sound(answer->digest, bytes)) {

@@ -81,6 +81,13 @@ Result<std::optional<oci::Digest>> current_target(const Index& index, const std:
   return tag ? std::optional(tag->digest) : std::nullopt;
 }
 
+/// Are exactly these bytes stored? Those that cannot be read are not, so that a push heals what the disk lost.
+Result<bool> has_bytes(const Index& index, const ContentKey& key, const std::string& body) {
+  const auto stored = index.reader().get(ContentKey::kFamily, key.encode());
+  if (stored.failed_with(ErrorCode::would_block)) return stored.error();
+  return stored && *stored && **stored == body;
+}
+
 /// Writes everything a manifest that was not live until now consists of. `record` may be a deleted one's.
 Result<void> add_manifest(Index& index, Repository& repository, const PutManifest& command, ManifestRecord& record,
                           bool held_already) {
@@ -129,6 +136,11 @@ Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
   const ObjectKey key{ObjectKind::manifest, digest};
   BERTH_TRY(const auto found, find_repository(index, name_space, repository.text()));
   BERTH_TRY(auto object, index.get(key));
+  const ContentKey content{key.kind, key.digest};
+  bool stored = false;
+  if (object) {
+    BERTH_TRY(stored, has_bytes(index, content, *body));
+  }
   std::optional<ManifestRecord> record;
   if (found) {
     BERTH_TRY(record, index.get(ManifestKey{found->id, digest}));
@@ -155,9 +167,8 @@ Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
   Outcome outcome;
   outcome.created = !record || record->state != ManifestState::live;
   BERTH_TRY(Repository target, find_or_create_repository(index, name_space, repository.text()));
-  const bool heals = object && object->state != ObjectState::live;
-  if (!object || heals) index.put_content({ObjectKind::manifest, digest}, *body);
-  if (heals) {
+  if (!stored) index.put_content(content, *body);
+  if (object && object->state != ObjectState::live) {
     object->state = ObjectState::live;
     index.put(key, *object);
   }

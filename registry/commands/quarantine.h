@@ -7,7 +7,7 @@
 namespace berth::registry {
 
 /// Readers see the object as absent, so that clients push it again. Does nothing when the object is gone, or when its
-/// copy is no longer the one that failed (`file`).
+/// copy is no longer the one that failed: another file than `file`, or bytes in the index that are sound by now.
 struct Quarantine {
   struct Outcome {
     bool quarantined = false;

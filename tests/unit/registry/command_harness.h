@@ -55,6 +55,20 @@ struct Step final : kv::PendingCommand {
   std::shared_ptr<Answer> answer;
 };
 
+/// Bits rot in the index and a reader that met them has them quarantined. Files are left as they are: no command looks.
+struct QuarantineRotten : Quarantine {
+  using Outcome = Quarantine::Outcome;
+  Result<Outcome> apply(kv::Transaction& transaction) {
+    const std::string key = ContentKey{kind, digest}.encode();
+    BERTH_TRY(auto stored, transaction.get(ContentKey::kFamily, key));
+    if (stored && !stored->empty()) {
+      stored->front() = static_cast<char>(~stored->front());
+      transaction.put(ContentKey::kFamily, key, *std::move(stored));
+    }
+    return Quarantine::apply(transaction);
+  }
+};
+
 inline constexpr std::string_view kConfigType = "application/vnd.oci.image.config.v1+json";
 inline constexpr std::string_view kLayerType = "application/vnd.oci.image.layer.v1.tar";
 

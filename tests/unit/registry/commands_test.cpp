@@ -146,7 +146,7 @@ TEST_CASE("a blob is mounted only from where it is visible") {
       {"quarantined",
        {},
        true,
-       [](TestIndex& i) { REQUIRE(i.run(Quarantine{.context = {}, .digest = oci::sha256("x")}).value().quarantined); },
+       [](TestIndex& i) { REQUIRE(i.run(QuarantineRotten{{.context = {}, .digest = oci::sha256("x")}}).value().quarantined); },
        false},
       {"hidden in one, visible in another, from any",
        {},
@@ -237,8 +237,7 @@ TEST_CASE("a manifest is refused while what it refers to is missing, naming all 
   REQUIRE(index.push_blob("a", "one").has_value());
   REQUIRE(index.push_blob("b", "two").has_value());  // elsewhere does not count
   REQUIRE(index.push_blob("a", "three").has_value());
-  Quarantine damaged{.context = {}, .digest = oci::sha256("three")};
-  REQUIRE(index.run(std::move(damaged)).value().quarantined);
+  REQUIRE(index.run(QuarantineRotten{{.context = {}, .digest = oci::sha256("three")}}).value().quarantined);
   refused = index.put("a", wanted, "v1");
   REQUIRE(refused.failed_with(ErrorCode::manifest_blob_unknown));
   CHECK(refused.error().subjects == Names{oci::sha256("two").to_string(), oci::sha256("three").to_string()});
@@ -827,6 +826,19 @@ TEST_CASE("a data format is written once and a newer major one refused") {
   }
 }
 
+TEST_CASE("what was healed while somebody still held the damaged bytes is not quarantined") {
+  TestIndex index;
+  const Pushed made = index.push_image("a", {"config", {}}, "v1");
+  const ContentKey manifest{ObjectKind::manifest, made.digest};
+  const ContentKey blob{ObjectKind::blob, oci::sha256("config")};
+  for (const ContentKey& key : {manifest, blob}) {
+    INFO(key.digest.to_string());
+    const Quarantine late{.context = {}, .kind = key.kind, .digest = key.digest, .file = {}};
+    CHECK(!index.run(late).value().quarantined);  // as after the push that healed it
+    CHECK(index.run(QuarantineRotten{late}).value().quarantined);
+  }
+}
+
 TEST_CASE("quarantine means the copy that was read") {
   TestIndex index;
   const Pushed made = index.push_image("a", {"config", {}}, "v1");
@@ -845,7 +857,7 @@ TEST_CASE("quarantine means the copy that was read") {
   CHECK(index.sees_blob("a", "x"));
   CHECK(index.reaped() == Names{one});
 
-  CHECK(quarantine(ObjectKind::manifest, made.digest, ""));
+  CHECK(index.run(QuarantineRotten{{.context = {}, .kind = ObjectKind::manifest, .digest = made.digest}}).value().quarantined);
   CHECK(!index.sees_tag("a", "v1"));
   REQUIRE(index.put("a", made, "v1").has_value());
   CHECK(index.sees_tag("a", "v1"));
@@ -883,7 +895,7 @@ TEST_CASE("the change log says all of what changed, who did it, when and why") {
   REQUIRE(index.delete_blob("b/c", oci::sha256("layer")).has_value());
   REQUIRE(index.delete_tag("b/c", "v1").has_value());
   index.push_image("e", {"config", {"layer"}}, "v1");
-  REQUIRE(index.run(Quarantine{.context = {}, .digest = oci::sha256("config")}).value().quarantined);
+  REQUIRE(index.run(QuarantineRotten{{.context = {}, .digest = oci::sha256("config")}}).value().quarantined);
   FoldPulls pulls{.context = {}, .entries = {{0, "e", "v1", 3, index.context.now}}};
   REQUIRE(index.run(std::move(pulls)).has_value());
   index.advance(index.periods.grace - std::chrono::hours(1));

@@ -208,6 +208,45 @@ TEST_CASE("inline content is checked on the first read after a start") {
   CHECK(*pull() == victim);
 }
 
+TEST_CASE("content that the index lost is not an answer, and heals by the next push") {
+  const bool is_manifest = GENERATE(false, true);
+  const bool by_tag = GENERATE(false, true);
+  TestRegistry registry;
+  const std::vector<std::string> blobs{content(kSmall, 1), content(kSmall, 2)};
+  const std::string manifest = TestRegistry::image_manifest(blobs);
+  const oci::Digest digest = oci::sha256(is_manifest ? manifest : blobs[1]);
+  REQUIRE(code(registry.push_image("team/app", "v1", blobs)) == "ok");
+  const ContentKey key{is_manifest ? ObjectKind::manifest : ObjectKind::blob, digest};
+  REQUIRE(registry.committer().run(Overwrite{ContentKey::kFamily, key.encode(), "less"}).has_value());
+  registry.reopen();
+  const auto pull = [&] {
+    if (!is_manifest) return registry.pull_blob("team/app", digest);
+    return registry.pull_manifest("team/app", by_tag ? "v1" : digest.to_string());
+  };
+  CHECK(code(pull()) == "corrupt");
+  CHECK(code(pull()) == (is_manifest ? "manifest_unknown" : "blob_unknown"));  // so that a client pushes it again
+  if (is_manifest) {
+    REQUIRE(code(registry.put_manifest("team/app", "v1", manifest)) == "ok");
+  } else {
+    REQUIRE(code(registry.push_blob("team/app", blobs[1])) == "ok");
+  }
+  REQUIRE(code(pull()) == "ok");
+  CHECK(*pull() == (is_manifest ? manifest : blobs[1]));
+}
+
+TEST_CASE("a manifest whose bytes the index lost heals by a push that nobody pulled before") {
+  TestRegistry registry;
+  const std::vector<std::string> blobs{content(kSmall, 1)};
+  const std::string manifest = TestRegistry::image_manifest(blobs);
+  REQUIRE(code(registry.push_image("team/app", "v1", blobs)) == "ok");
+  const ContentKey key{ObjectKind::manifest, oci::sha256(manifest)};
+  REQUIRE(registry.committer().run(Overwrite{ContentKey::kFamily, key.encode(), "less"}).has_value());
+  registry.reopen();
+  REQUIRE(code(registry.put_manifest("team/app", "v1", manifest)) == "ok");
+  REQUIRE(code(registry.pull_manifest("team/app", "v1")) == "ok");
+  CHECK(*registry.pull_manifest("team/app", "v1") == manifest);
+}
+
 TEST_CASE("what was deleted or replaced is not served again from memory") {
   TestRegistry registry;
   const std::vector<std::string> blobs{content(kSmall, 1), content(kSmall, 2)};

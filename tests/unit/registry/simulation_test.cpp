@@ -297,13 +297,13 @@ class Simulation {
   void quarantine() {
     if (one_in(2)) {
       return add("quarantine manifest",
-                 Quarantine{.context = context_, .kind = ObjectKind::manifest, .digest = any(manifests_).digest});
+                 QuarantineRotten{{.context = context_, .kind = ObjectKind::manifest, .digest = any(manifests_).digest}});
     }
     // The copy as a reader of the newest view finds it; commands before this one in the batch may replace it.
     commit();
     const oci::Digest digest = oci::sha256(any(blobs_));
     const auto stored = find_stored_blob(reader(), digest).value();
-    Quarantine command{.context = context_, .digest = digest};
+    QuarantineRotten command{{.context = context_, .digest = digest}};
     if (stored && stored->place) command.file = stored->place->name;
     add("quarantine blob", std::move(command));
   }
