@@ -22,6 +22,7 @@ constexpr auto kDiskInterval = 1s;         ///< how often the disk is looked at:
 constexpr auto kUptimeInterval = 60s;      ///< between two writes of the clock while something waits for it
 constexpr auto kUptimeIdleInterval = 10min;  ///< and while nothing does
 constexpr auto kTrimInterval = 10min;
+constexpr std::chrono::milliseconds kEmptyUploadIdle = 1min;  ///< for a session without bytes, while places are scarce
 constexpr std::size_t kStepsMax = 4096;    ///< commands of one kind in one pass; the next pass goes on
 constexpr std::size_t kReapMax = 256;      ///< files a step
 constexpr std::size_t kStuckMax = 1024;
@@ -177,8 +178,12 @@ void Collector::resolve_orphans() {
 
 void Collector::expire_uploads() {
   const SteadyTime now = core_.parts.clock.steady();
+  UploadSession::IdleTimes times{core_.options.upload_ttl, core_.options.upload_ttl};
+  // docker leaves an empty session behind for every mount that failed: those must not use up the places of others.
+  const bool crowded = core_.uploads.size() > core_.options.uploads_open_max / 2;
+  if (crowded) times.empty = std::min(times.empty, kEmptyUploadIdle);
   std::uint64_t expired = 0;
-  for (const auto& session : core_.uploads.all()) expired += session->expire(now, core_.options.upload_ttl) ? 1 : 0;
+  for (const auto& session : core_.uploads.all()) expired += session->expire(now, times) ? 1 : 0;
   if (expired > 0) log::info("upload sessions that nobody used have expired", {{"sessions", expired}});
 }
 

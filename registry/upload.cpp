@@ -188,12 +188,13 @@ void UploadSession::end_job() {
 
 void UploadSession::fail(const Error& error) {
   const bool full = error.code == ErrorCode::storage_full;
+  const bool passing = full || error.code == ErrorCode::unavailable;  // out of room or of descriptors: no byte suffered
   if (full) parts_.ballast.report_full();
   const Lock lock(mutex_);
   failure_ = error;
   slot_.reset();
   offset_ = content_.size();
-  if (!full) end_locked();  // nobody knows what the disk holds
+  if (!passing) end_locked();  // nobody knows what the disk holds
 }
 
 void UploadSession::end_locked() {
@@ -220,9 +221,13 @@ void UploadSession::end() {
   end_locked();
 }
 
-bool UploadSession::expire(SteadyTime now, std::chrono::milliseconds ttl) {
+bool UploadSession::expire(SteadyTime now, const IdleTimes& times) {
   const Lock lock(mutex_);
-  if (gone_ || holder_ || job_running_ || now - last_use_ < ttl) return false;
+  if (gone_ || holder_ || job_running_) return false;
+  if (now - last_use_ < (offset_ == 0 ? times.empty : times.used)) {
+    content_.park();
+    return false;
+  }
   end_locked();
   return true;
 }

@@ -93,7 +93,8 @@ class UploadSession : public std::enable_shared_from_this<UploadSession> {
   Task<void> append(std::shared_ptr<UploadClaim> claim, Buffer buffer);
   /// Waits until no job runs. Errors: what a job failed with, aborted, upload_unknown.
   Task<void> settle(std::shared_ptr<UploadClaim> claim);
-  /// Runs a job that works on the content and waits for it. Any error of it but storage_full ends the session.
+  /// Runs a job that works on the content and waits for it. Any error of it but storage_full and unavailable
+  /// ends the session.
   using ContentJob = std::function<Result<void>(UploadContent&)>;
   Task<void> run(std::shared_ptr<UploadClaim> claim, Background& pool, ContentJob job);
   /// Puts all bytes where a killed process does not lose them.
@@ -114,8 +115,13 @@ class UploadSession : public std::enable_shared_from_this<UploadSession> {
   void end();
 
   // ---- by the sweeper ----
-  /// Ends a session that nobody holds and that was idle for `ttl`.
-  bool expire(SteadyTime now, std::chrono::milliseconds ttl);
+  /// How long a session may be idle: one that has bytes, and one that never got any.
+  struct IdleTimes {
+    std::chrono::milliseconds used{0};
+    std::chrono::milliseconds empty{0};
+  };
+  /// Ends a session that nobody holds and that was idle for too long. One that stays keeps no descriptor.
+  bool expire(SteadyTime now, const IdleTimes& times);
 
  private:
   using Lock = std::unique_lock<std::mutex>;

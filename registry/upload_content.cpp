@@ -50,6 +50,10 @@ Result<void> UploadContent::check_staging() const {
 
 Result<void> UploadContent::open_staging() {
   if (staging_) return {};
+  if (on_disk_) {
+    BERTH_TRY(staging_, parts_.blobs.reopen(upload_id_));
+    return {};
+  }
   BERTH_TRY(staging_, parts_.blobs.create(upload_id_, sidecar_));
   on_disk_ = true;
   return {};
@@ -102,7 +106,8 @@ Result<void> UploadContent::write(Bytes bytes) {
 Result<void> UploadContent::truncate(std::uint64_t size) {
   if (size >= size_) return {};
   BERTH_CHECK(check_staging());
-  if (staging_ && (state_ == State::file || saved_ > size)) {
+  if (state_ == State::file || saved_ > size) {
+    BERTH_CHECK(open_staging());
     tail_unsure_ = true;
     BERTH_CHECK(staging_->truncate(size));
     tail_unsure_ = false;
@@ -122,8 +127,9 @@ Result<void> UploadContent::truncate(std::uint64_t size) {
 }
 
 Result<void> UploadContent::restore() {
-  if (state_ != State::unread) return {};
-  BERTH_TRY(staging_, parts_.blobs.reopen(upload_id_));
+  if (!needs_restore()) return {};
+  BERTH_CHECK(open_staging());
+  if (state_ == State::file) return {};  // parked: size and hash are as they were
   BERTH_TRY(size_, staging_->size());
   if (size_ > parts_.inline_bytes_max || !parts_.memory.take(size_)) {
     state_ = State::file;

@@ -50,7 +50,7 @@ class UploadContent {
   /// Bytes accepted. Never more than are in memory or written.
   std::uint64_t size() const { return size_; }
   bool in_memory() const { return state_ == State::memory; }
-  bool needs_restore() const { return state_ == State::unread; }
+  bool needs_restore() const { return state_ == State::unread || (state_ == State::file && on_disk_ && !staging_); }
   /// Are there bytes that a killed process would lose?
   bool unsaved() const { return in_memory() && saved_ < size_; }
   bool has_staging_file() const { return on_disk_; }
@@ -63,8 +63,12 @@ class UploadContent {
   Result<void> save();
   /// Drops what lies behind `size`.
   Result<void> truncate(std::uint64_t size);
-  /// Opens the staging file of an earlier process.
+  /// Opens the staging file of an earlier process, or one that was parked.
   Result<void> restore();
+  /// Closes the staging file until restore(): ten thousand idle sessions must not hold as many descriptors.
+  void park() {
+    if (!tail_unsure_) staging_.reset();  // else it remembers that a write failed
+  }
 
   /// From here on the content is hashed with this algorithm.
   void hash_with(oci::Algorithm algorithm);

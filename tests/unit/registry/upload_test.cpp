@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <random>
 #include <thread>
 
@@ -188,7 +189,12 @@ TEST_CASE("limits: the size of a blob, the number of sessions, their idle time")
   upload.reset();
 
   std::vector<std::string> ids;
-  for (int i = 0; i < 3; ++i) ids.push_back(registry.start_upload(kRepository).value()->id());
+  for (int i = 0; i < 3; ++i) {
+    const auto used = registry.start_upload(kRepository).value();
+    REQUIRE(code(registry.append(*used, "x")) == "ok");
+    REQUIRE(code(registry.run(used->flush())) == "ok");
+    ids.push_back(used->id());
+  }
   CHECK(code(registry.start_upload(kRepository)) == "too_many_requests");
   registry.clock().advance(std::chrono::minutes(40));
   {
@@ -204,6 +210,112 @@ TEST_CASE("limits: the size of a blob, the number of sessions, their idle time")
   CHECK(code(registry.claim_upload(kRepository, ids[1])) == "ok");
   CHECK(code(registry.claim_upload(kRepository, ids[2])) == "upload_unknown");
   CHECK(code(registry.start_upload(kRepository)) == "ok");
+}
+
+TEST_CASE("sessions that clients left behind empty do not keep others from pushing") {
+  TestRegistryOptions options;
+  options.registry.uploads_open_max = 4;
+  TestRegistry registry(options);
+  auto used = registry.start_upload(kRepository).value();
+  const std::string used_id = used->id();
+  REQUIRE(code(registry.append(*used, content(kSmall))) == "ok");
+  REQUIRE(code(registry.run(used->flush())) == "ok");
+  used.reset();
+  std::vector<std::string> left;
+  for (int i = 0; i < 2; ++i) left.push_back(registry.start_upload(kRepository).value()->id());
+  registry.clock().advance(std::chrono::minutes(2));
+  const auto young = registry.start_upload(kRepository).value()->id();
+  REQUIRE(code(registry.start_upload(kRepository)) == "too_many_requests");
+  registry.collect_now();
+  for (const std::string& id : left) CHECK(code(registry.claim_upload(kRepository, id)) == "upload_unknown");
+  CHECK(code(registry.claim_upload(kRepository, young)) == "ok");
+  auto another = registry.start_upload(kRepository);
+  REQUIRE(code(another) == "ok");
+  CHECK(code(registry.run((*another)->cancel())) == "ok");
+  // With room for more they have the time that is promised.
+  registry.clock().advance(std::chrono::minutes(2));
+  registry.collect_now();
+  CHECK(code(registry.claim_upload(kRepository, young)) == "ok");
+  CHECK(registry.claim_upload(kRepository, used_id).value()->offset() == kSmall);
+}
+
+/// How many files of uploads/ this process has open.
+std::size_t open_staging_files(TestRegistry& registry) {
+  std::size_t count = 0;
+  const std::string uploads = registry.directory() / "uploads";
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code gone;  // the descriptor that lists them
+    const auto target = std::filesystem::read_symlink(entry.path(), gone);
+    if (!gone && target.string().starts_with(uploads)) ++count;
+  }
+  return count;
+}
+
+TEST_CASE("a session that nobody works on keeps no descriptor, and goes on where it was") {
+  const std::size_t size = GENERATE(kSmall, kLarge);
+  TestRegistry registry(over(Engines::files));
+  std::vector<std::string> ids;
+  const std::string first = content(size), second = content(size / 2);
+  for (int i = 0; i < 3; ++i) {
+    auto upload = registry.start_upload(kRepository).value();
+    ids.push_back(upload->id());
+    REQUIRE(code(registry.append(*upload, first)) == "ok");
+    REQUIRE(code(registry.run(upload->flush())) == "ok");
+  }
+  CHECK(open_staging_files(registry) == 3);
+  registry.clock().advance(std::chrono::minutes(1));
+  registry.collect_now();
+  CHECK(open_staging_files(registry) == 0);
+
+  // Goes on as it is; is cut back first; and is cut back, left again, and goes on after a restart.
+  auto upload = registry.claim_upload(kRepository, ids[0]).value();
+  REQUIRE(code(registry.append(*upload, second)) == "ok");
+  CHECK(code(registry.run(upload->commit(oci::sha256(first + second)))) == "ok");
+  upload = registry.claim_upload(kRepository, ids[1]).value();
+  REQUIRE(code(registry.run(upload->truncate(10))) == "ok");
+  REQUIRE(code(registry.append(*upload, second)) == "ok");
+  CHECK(code(registry.run(upload->commit(oci::sha256(first.substr(0, 10) + second)))) == "ok");
+  upload = registry.claim_upload(kRepository, ids[2]).value();
+  REQUIRE(code(registry.run(upload->truncate(10))) == "ok");
+  upload.reset();
+  registry.clock().advance(std::chrono::minutes(1));
+  registry.collect_now();
+  registry.reopen(TestRegistry::End::killed);
+  upload = registry.claim_upload(kRepository, ids[2]).value();
+  CHECK(upload->offset() == 10);
+  CHECK(code(registry.run(upload->commit(oci::sha256(first.substr(0, 10))))) == "ok");
+  CHECK(registry.pull_blob(kRepository, oci::sha256(first + second)).value() == first + second);
+}
+
+TEST_CASE("a session outlives a moment without descriptors") {
+  std::atomic<bool> failing{false};
+  TestRegistryOptions options = over(Engines::files);
+  options.wrap_blobs = [&](std::unique_ptr<storage::BlobStore> blobs) {
+    auto hook = [&](std::string_view operation) -> Result<void> {
+      const bool opens = operation == "reopen" || operation == "create";
+      return failing && opens ? storage::error_from_errno(EMFILE, "open") : Result<void>();
+    };
+    return std::make_unique<test::HookedBlobs>(std::move(blobs), hook);
+  };
+  TestRegistry registry(options);
+  auto upload = registry.start_upload(kRepository).value();
+  const std::string id = upload->id();
+  failing = true;
+  REQUIRE(code(registry.append(*upload, content(kSmall))) == "ok");
+  CHECK(code(registry.run(upload->flush())) == "unavailable");
+  failing = false;
+  REQUIRE(code(registry.append(*upload, content(kLarge))) == "ok");
+  REQUIRE(code(registry.run(upload->flush())) == "ok");
+  upload.reset();
+  registry.collect_now();
+  failing = true;
+  CHECK(code(registry.claim_upload(kRepository, id)) == "unavailable");
+  failing = false;
+  const std::string whole = content(kSmall) + content(kLarge);
+  upload = registry.claim_upload(kRepository, id).value();
+  CHECK(upload->offset() == whole.size());
+  CHECK(code(registry.run(upload->commit(oci::sha256(whole)))) == "ok");
+  CHECK(registry.pull_blob(kRepository, oci::sha256(whole)).value() == whole);
 }
 
 TEST_CASE("an expired session leaves no file") {
