@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "api/errors.h"
+#include "storage/kv/committer.h"
 
 namespace berth::server {
 namespace {
@@ -52,6 +53,8 @@ ServerOptions server_options(const config::Settings& settings) {
   options.rate_window = whole_seconds(limits.rate_window);
   options.rate_bytes = limits.rate_bytes_per_second * static_cast<std::uint64_t>(options.rate_window.count());
   options.drain_timeout = whole_seconds(limits.drain_timeout);
+  // A thread with nothing to read must not pin an old state of the index: what was deleted since could not leave the disk.
+  options.on_tick = kv::ViewSource::release_thread_cache;
   return options;
 }
 

@@ -4,6 +4,9 @@
 #include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
 
+#include "storage/kv/committer.h"
+#include "storage/kv/memory_kv.h"
+
 using namespace berth;
 using namespace std::chrono_literals;
 
@@ -135,4 +138,17 @@ TEST_CASE("threads follow the cores unless they are set") {
   auto settings = parsed({{"threads.disk", "3"}, {"threads.cpu", "5"}});
   CHECK(server::thread_counts(settings, 16).disk == 3);
   CHECK(server::thread_counts(settings, 16).cpu == 5);
+}
+
+TEST_CASE("an I/O thread with nothing to do lets go of the state that it read last") {
+  auto options = server::server_options(parsed({}));
+  REQUIRE(options.on_tick);
+  auto store = kv::make_memory_store({{"family", kv::Access::point}});
+  kv::ViewSource views;
+  views.publish(store->view().value());
+  const std::weak_ptr<const kv::View> old = views.current();
+  views.publish(store->view().value());
+  CHECK(!old.expired());
+  options.on_tick();
+  CHECK(old.expired());
 }
