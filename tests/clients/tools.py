@@ -19,11 +19,13 @@ DIRECT = {
     "regctl": ("v0.11.7", "github.com/regclient/regclient/cmd/regctl"),
     "helm": ("v3.22.0", "helm.sh/helm/v3/cmd/helm"),
     "cosign": ("v3.1.3", "github.com/sigstore/cosign/v3/cmd/cosign"),
+    "registry": ("v3.1.2", "github.com/distribution/distribution/v3/cmd/registry"),  # a peer for tests/bench
 }
 WRAPPED = {
     "oras": ("v1.3.1", "oras.land/oras/cmd/oras"),
     "buildctl": ("v0.23.2", "github.com/moby/buildkit/cmd/buildctl"),
     "buildkitd": ("v0.23.2", "github.com/moby/buildkit/cmd/buildkitd"),
+    "olareg": ("v0.1.2", "github.com/olareg/olareg/cmd/olareg"),  # a peer for tests/bench
 }
 GO_MINIMUM = (1, 24)
 
