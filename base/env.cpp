@@ -1,8 +1,10 @@
 #include "base/env.h"
 
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <ctime>
 
@@ -22,9 +24,33 @@ WallTime SystemClock::wall() const {
 }
 SteadyTime SystemClock::steady() const { return std::chrono::steady_clock::now(); }
 
-void SystemEntropy::fill(std::span<std::byte> out) {
+namespace {
+
+void random_bytes(std::span<std::byte> out) {
   // Ids made without entropy could be guessed; there is nothing sensible to do without it.
   if (RAND_bytes(reinterpret_cast<unsigned char*>(out.data()), static_cast<int>(out.size())) != 1) std::abort();
+}
+
+/// Bytes made ahead, each given out once and wiped: every request wants an id, and OpenSSL's generator takes locks and a
+/// system call each time it is asked.
+struct RandomAhead {
+  std::array<std::byte, 1024> bytes;
+  std::size_t left = 0;
+};
+
+}  // namespace
+
+void SystemEntropy::fill(std::span<std::byte> out) {
+  thread_local RandomAhead ahead;
+  if (out.size() > ahead.bytes.size() / 16) return random_bytes(out);
+  if (ahead.left < out.size()) {
+    random_bytes(ahead.bytes);
+    ahead.left = ahead.bytes.size();
+  }
+  const auto taken = std::span(ahead.bytes).subspan(ahead.left - out.size(), out.size());
+  std::copy(taken.begin(), taken.end(), out.begin());
+  OPENSSL_cleanse(taken.data(), taken.size());
+  ahead.left -= out.size();
 }
 
 std::string make_uuid(Entropy& entropy) {

@@ -5,6 +5,7 @@
 #include <spdlog/details/thread_pool.h>
 #include <spdlog/fmt/fmt.h>
 #include <spdlog/sinks/base_sink.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,12 +35,20 @@ constexpr std::size_t kQueueLines = 4096;
 /// How long the last lines are tried for when the process ends and nobody reads them.
 constexpr auto kShutdownPatience = 2s;
 /// A pipe that is writable at all takes this much without blocking.
-constexpr std::size_t kWriteMax = 4096;
+constexpr std::size_t kPipeWriteMax = 4096;
+/// Lines that come faster than this are written together: a line that finds the writer at rest wakes it, and that costs
+/// the thread which logs more than the line.
+constexpr auto kGather = 5ms;
+constexpr std::size_t kGatherBytes = 64 << 10;
 
 /// Writes whole lines to a descriptor, never waiting longer than it is allowed to.
 class Writer final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  Writer(int descriptor, Format format) : descriptor_(descriptor), format_(format) {}
+  Writer(int descriptor, Format format) : descriptor_(descriptor), format_(format) {
+    struct stat status {};
+    is_file_ = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
+  }
+  ~Writer() override { write_gathered(); }
 
   /// Who is asked for the number of lines lost. Set before the first line; outlives the last.
   void watch(spdlog::details::thread_pool& queue) { queue_ = &queue; }
@@ -53,25 +62,38 @@ class Writer final : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     report_losses();
-    std::string line(message.payload.data(), message.payload.size());
-    line += '\n';
-    write(line);
-    written_.fetch_add(1, std::memory_order_release);
+    gathered_.append(message.payload.data(), message.payload.size()) += '\n';
+    ++gathered_lines_;
+    if (queue_->queue_size() > 0 && gathered_.size() < kGatherBytes) return;  // more follow at once
+    write_gathered();
+    const SteadyTime now = std::chrono::steady_clock::now();
+    const bool busy = now - last_write_ < 2 * kGather;
+    last_write_ = now;
+    if (busy && deadline_.load(std::memory_order_relaxed) == kNoDeadline) std::this_thread::sleep_for(kGather);
   }
-  void flush_() override {}  // nothing is kept back
+  void flush_() override {}  // nothing is kept back but what more lines will follow
 
  private:
+  void write_gathered() {
+    write(gathered_);
+    written_.fetch_add(gathered_lines_, std::memory_order_release);
+    gathered_.clear();
+    gathered_lines_ = 0;
+  }
+
   void report_losses() {
     const std::uint64_t lost = queue_->overrun_counter();
     if (lost == reported_) return;
     const Field fields[] = {{"lines", lost - reported_}};
     reported_ = lost;
+    write_gathered();
     write(render(format_, format_rfc3339(SystemClock().wall()), Level::warning, "log lines were lost", fields) + '\n');
   }
 
   void write(std::string_view text) {
-    while (!text.empty() && wait_until_writable()) {
-      const ssize_t size = ::write(descriptor_, text.data(), std::min(text.size(), kWriteMax));
+    const std::size_t most = is_file_ ? text.size() : kPipeWriteMax;
+    while (!text.empty() && (is_file_ || wait_until_writable())) {
+      const ssize_t size = ::write(descriptor_, text.data(), std::min(text.size(), most));
       if (size >= 0) {
         text.remove_prefix(static_cast<std::size_t>(size));
       } else if (errno != EINTR && errno != EAGAIN) {
@@ -91,12 +113,18 @@ class Writer final : public spdlog::sinks::base_sink<std::mutex> {
     }
   }
 
+  static constexpr SteadyTime::rep kNoDeadline = SteadyTime::max().time_since_epoch().count();
+
   const int descriptor_;
   const Format format_;
+  bool is_file_ = false;
+  std::string gathered_;
+  std::uint64_t gathered_lines_ = 0;
+  SteadyTime last_write_{};
   spdlog::details::thread_pool* queue_ = nullptr;
   std::uint64_t reported_ = 0;
   std::atomic<std::uint64_t> written_{0};
-  std::atomic<SteadyTime::rep> deadline_{SteadyTime::max().time_since_epoch().count()};
+  std::atomic<SteadyTime::rep> deadline_{kNoDeadline};
 };
 
 /// One set-up log. Ended by its last owner: shutdown(), or a thread that is still inside event().
