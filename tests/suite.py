@@ -196,8 +196,16 @@ def step_limits(options):
     script("limits", "crash/limits.py")
 
 
+def step_bench(options):
+    """the benchmarks for a moment each: do they all still work?"""
+    if not build("bench", "load", definitions=WERROR):
+        Totals.failed.append("build bench")
+        return
+    script("bench", "bench/bench.py", "--short")
+
+
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
-         ("process", step_process), ("clients", step_clients), ("durability", step_durability), ("limits", step_limits)]
+         ("process", step_process), ("clients", step_clients), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
 
 
 def main():
