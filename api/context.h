@@ -12,6 +12,7 @@
 #include "api/query.h"
 #include "api/service.h"
 #include "auth/policy.h"
+#include "auth/principal.h"
 #include "base/env.h"
 #include "oci/name.h"
 #include "registry/actor.h"
@@ -69,7 +70,8 @@ struct Context {
   const auth::Policy& policy;
   MemoryBudget& manifest_memory;
   registry::Registry* registry_or_null;  ///< null for the health routes of a server that is not up yet
-  registry::Actor actor;
+  registry::Actor actor;      ///< the principal, as the registry knows it
+  auth::Principal principal;  ///< who asks, as the policy knows it
   Target target;
   Query query;
 

@@ -112,9 +112,9 @@ class Pipeline final : public Service {
     }
     BERTH_CO_TRY(auto repository, parse_repository(match));
 
-    registry::Actor actor = auth::anonymous(request.id);
+    auth::Principal principal = auth::anonymous();
 
-    const auth::Decision decision = policy_.decide(actor, route.action, repository ? &*repository : nullptr);
+    const auth::Decision decision = policy_.decide(principal, route.action, repository ? &*repository : nullptr);
     if (!decision.allowed) {
       co_return make_error(ErrorCode::denied, "this is not allowed here", std::string(decision.reason));
     }
@@ -129,7 +129,8 @@ class Pipeline final : public Service {
                     .policy = policy_,
                     .manifest_memory = manifest_memory_,
                     .registry_or_null = registry,
-                    .actor = std::move(actor),
+                    .actor = principal.as_actor(request.id),
+                    .principal = std::move(principal),
                     .target = std::move(target),
                     .query = std::move(query)};
     co_return co_await route.handle(context);

@@ -4,7 +4,7 @@
 namespace berth::api {
 
 Task<Response> delete_repository(Context& context) {
-  auto may_delete = context.policy.tags(context.actor, auth::Action::delete_, context.repository());
+  auto may_delete = context.policy.tags(context.principal, auth::Action::delete_, context.repository());
   BERTH_CO_CHECK(
       co_await context.registry().delete_repository(context.actor, context.repository(), std::move(may_delete)));
   Response response;

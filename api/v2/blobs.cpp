@@ -116,7 +116,7 @@ Task<Response> get_blob(Context& context) {
 }
 
 Task<Response> delete_blob(Context& context) {
-  auto may_delete = context.policy.tags(context.actor, auth::Action::delete_, context.repository());
+  auto may_delete = context.policy.tags(context.principal, auth::Action::delete_, context.repository());
   BERTH_CO_CHECK(co_await context.registry().delete_blob(context.actor, context.repository(), context.digest(),
                                                          std::move(may_delete)));
   Response response;

@@ -25,7 +25,7 @@ Task<Response> ping(Context&) { co_return text_response(200, "{}", "application/
 Task<Response> list_repositories(Context& context) {
   BERTH_CO_TRY(const std::size_t n,
                page_size(context.query, context.options.catalog_page_default, context.options.page_entries_max));
-  const auto visibility = context.policy.visibility(context.actor);
+  const auto visibility = context.policy.catalog_visibility(context.principal);
   std::string last(context.query.get("last").value_or(""));
   BERTH_CO_TRY(const auto page, co_await context.registry().list_repositories(visibility, n, std::move(last)));
   std::string body = R"({"repositories":)";

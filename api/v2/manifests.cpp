@@ -99,7 +99,7 @@ Task<Response> put_manifest(Context& context) {
                                     .precondition = std::move(precondition)};
   // Whether a tag moves is known only when the push is applied; whether it may is said here.
   const auto may_overwrite = [&context](const oci::Tag& tag) {
-    return context.policy.decide(context.actor, auth::Action::overwrite, &context.repository(), &tag).allowed;
+    return context.policy.decide(context.principal, auth::Action::overwrite, &context.repository(), &tag).allowed;
   };
   if (const auto* tag = std::get_if<oci::Tag>(&push.reference)) push.may_overwrite = may_overwrite(*tag);
   for (const oci::Tag& tag : tags) push.extra_tags.push_back({tag, may_overwrite(tag)});
@@ -117,7 +117,7 @@ Task<Response> put_manifest(Context& context) {
 Task<Response> delete_manifest(Context& context) {
   BERTH_CO_TRY(auto precondition, write_precondition(context.request.headers));
   registry::Registry& registry = context.registry();
-  auto may_delete = context.policy.tags(context.actor, auth::Action::delete_, context.repository());
+  auto may_delete = context.policy.tags(context.principal, auth::Action::delete_, context.repository());
   if (const auto* tag = std::get_if<oci::Tag>(&context.reference())) {
     BERTH_CO_CHECK(co_await registry.delete_tag(context.actor, context.repository(), *tag, std::move(precondition),
                                                 std::move(may_delete)));

@@ -132,11 +132,11 @@ Task<Response> mount(Context& context, std::string_view mount_text) {
   std::optional<oci::RepositoryName> from;
   if (const auto text = context.query.get("from")) {
     auto name = oci::RepositoryName::parse(*text);
-    const bool readable = name && context.policy.decide(context.actor, auth::Action::pull, &*name).allowed;
+    const bool readable = name && context.policy.decide(context.principal, auth::Action::pull, &*name).allowed;
     if (!readable) co_return co_await open_session(context, algorithm);
     from = *std::move(name);
   }
-  const auto visibility = context.policy.visibility(context.actor);
+  const auto visibility = context.policy.visibility(context.principal);
   BERTH_CO_TRY(const bool mounted, co_await context.registry().mount_blob(context.actor, context.repository(), *digest,
                                                                          std::move(from), visibility));
   if (mounted) co_return blob_created(context, *digest);

@@ -239,7 +239,8 @@ TEST_CASE("a foreign page is refused") {
 
 TEST_CASE("a policy denies what nobody allowed") {
   const auto name = oci::RepositoryName::parse("a");
-  for (const auto action : {auth::Action::pull, auth::Action::push, auth::Action::delete_, auth::Action::catalog}) {
+  for (const auto action : {auth::Action::pull, auth::Action::push, auth::Action::delete_, auth::Action::catalog,
+                            auth::Action::overwrite, auth::Action::admin}) {
     INFO(auth::to_string(action));
     CHECK_FALSE(auth::Policy().decide({}, action, &*name).allowed);
     CHECK(auth::Policy::allow_all().decide({}, action, &*name).allowed);
@@ -247,6 +248,8 @@ TEST_CASE("a policy denies what nobody allowed") {
   CHECK(auth::Policy().decide({}, auth::Action::none, nullptr).allowed);
   CHECK_FALSE(auth::Policy().visibility({}).all);
   CHECK(auth::Policy::allow_all().visibility({}).all);
+  CHECK(auth::Policy::allow_all().tags({}, auth::Action::delete_, *name).all);
+  CHECK_FALSE(auth::Policy().tags({}, auth::Action::delete_, *name).all);
 }
 
 }  // namespace

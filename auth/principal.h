@@ -1,0 +1,47 @@
+// An authenticated caller, or one without a name: what the policy decides about.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/actions.h"
+#include "oci/name.h"
+#include "registry/actor.h"
+#include "registry/pattern.h"
+
+namespace berth::auth {
+
+/// Everybody counts as this; whoever showed a credential also as the other.
+inline constexpr std::string_view kAnonymous = "anonymous";
+inline constexpr std::string_view kAuthenticated = "authenticated";
+
+/// The scope of a token: no more than this, whatever the grants say. Tags are the grants' business.
+struct Ceiling {
+  struct Scope {
+    std::vector<registry::RepositoryPattern> repositories;
+    /// A token with `push` that shall move tags holds `overwrite` too. `catalog` shows the names in lists without
+    /// letting pull.
+    Actions actions;
+  };
+  std::vector<Scope> scopes = {};  ///< what one of them holds; none: nothing
+
+  /// `repository` is null for what concerns no single one: then a scope of `**` is asked for.
+  bool allows(Action action, const oci::RepositoryName* repository) const;
+};
+
+struct Principal {
+  std::string subject{kAnonymous};             ///< `user:alice`: who it is
+  std::vector<std::string> subjects{subject};  ///< all that it counts as, itself included
+  std::optional<Ceiling> ceiling = {};         ///< empty: none
+  std::string method{kAnonymous};              ///< how it was authenticated, for the log
+  registry::ActorId actor = registry::kAnonymousActor;
+
+  /// `groups` are subjects: `group:dev`.
+  static Principal authenticated(std::string subject, std::vector<std::string> groups, registry::ActorId actor,
+                                 std::string method);
+  registry::Actor as_actor(std::string request_id) const;
+};
+
+}  // namespace berth::auth
