@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace berth::storage {
 namespace {
 
@@ -18,6 +20,12 @@ Ballast::Ballast(FileSystem& files, BallastOptions options)
 
 Result<void> Ballast::open() {
   const std::lock_guard lock(mutex_);
+  Result<void> opened = take_over();
+  tell();
+  return opened;
+}
+
+Result<void> Ballast::take_over() {
   BERTH_TRY(const SpaceInfo space, files_.space(options_.directory));
   size_ = std::clamp(space.size_bytes / 100 * options_.size_share_percent, options_.size_min,
                      std::max(options_.size_min, options_.size_max));
@@ -45,7 +53,9 @@ Result<void> Ballast::open() {
 
 void Ballast::check() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (lock.owns_lock()) ignore(look(OnRoom::accept_pushes));  // not writable is the answer
+  if (!lock.owns_lock()) return;
+  ignore(look(OnRoom::accept_pushes));  // not writable is the answer
+  tell();
 }
 
 void Ballast::report_full() {
@@ -53,6 +63,17 @@ void Ballast::report_full() {
   const std::lock_guard lock(mutex_);
   doubtful_ = true;
   ignore(look(OnRoom::wait));  // not writable is the answer
+  tell();
+}
+
+void Ballast::tell() {
+  if (writable() != told_full_) return;
+  told_full_ = !told_full_;
+  if (told_full_)
+    log::warning("the disk is nearly full: pushes are refused until there is more room",
+                 {{"directory", options_.directory}, {"low_water_bytes", low_water_}});
+  else
+    log::info("there is room on the disk again: pushes are taken", {{"directory", options_.directory}});
 }
 
 Result<void> Ballast::look(OnRoom on_room) {

@@ -57,6 +57,10 @@ class Ballast {
   /// but not storage_full.
   Result<void> look(OnRoom on_room);
   Result<void> make();
+  /// The work of open(), with the mutex held.
+  Result<void> take_over();
+  /// Logs that pushes stopped or go on, once for each change. With the mutex held.
+  void tell();
   void give_up();
   /// Could `bytes` be written now? Tries it. For when statvfs was proved wrong.
   bool can_allocate(std::uint64_t bytes);
@@ -70,6 +74,7 @@ class Ballast {
   std::mutex mutex_;
   bool held_ = false;
   bool doubtful_ = false;  ///< a write failed although statvfs had said there was room, or might have
+  bool told_full_ = false;  ///< the log says that pushes are refused
   bool probe_left_ = false;  ///< removing the probe failed: it takes room until that is made good
   std::atomic<bool> writable_{true};
 };

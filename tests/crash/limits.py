@@ -99,6 +99,8 @@ def full_disk(disk):
                 check(status == 503 and time.monotonic() - began < 5, f"no push within 5 s of space: {status} {body[:200]!r}")
                 time.sleep(0.1)
             client.push_manifest("full/app", "latest", overwrite)
+            for line in ("the disk is nearly full: pushes are refused", "there is room on the disk again: pushes are taken"):
+                check(line in berth.log_tail(1 << 20), f"the log does not say: {line}")
             return f"pushes again {time.monotonic() - began:.1f} s after space returned"
     finally:
         disk.close()

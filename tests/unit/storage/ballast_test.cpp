@@ -1,8 +1,14 @@
 #include "storage/ballast.h"
 
-#include <catch2/catch.hpp>
-#include <memory>
+#include <fcntl.h>
 
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
 #include "tests/support/faulty_files.h"
 
 using namespace berth;
@@ -52,6 +58,31 @@ TEST_CASE("the ballast's size follows from the disk's") {
   CHECK(f.ballast->low_water_bytes() == row.low_water);
   CHECK(f.held());
   CHECK(f.ballast->writable());
+}
+
+TEST_CASE("the log says once that pushes stopped, and once that they go on") {
+  Fixture f(kGiB);
+  const std::string path = f.directory.path() + "/log";
+  const Fd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  REQUIRE(file);
+  log::setup(log::Level::info, log::Format::text, file.get());
+  f.open();
+  for (int turn = 0; turn < 3; ++turn) f.ballast->check();
+  f.fill_to(f.ballast->low_water_bytes() - 1);
+  for (int turn = 0; turn < 3; ++turn) f.ballast->check();
+  f.ballast->report_full();
+  f.fill_to(f.ballast->low_water_bytes() * 2);
+  for (int turn = 0; turn < 3; ++turn) f.ballast->check();
+  f.ballast->report_full();
+  log::shutdown();
+
+  std::vector<std::string> lines;
+  std::ifstream stream(path);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  REQUIRE(lines.size() == 3);
+  CHECK_THAT(lines[0], Catch::Contains("warning the disk is nearly full: pushes are refused until there is more room"));
+  CHECK_THAT(lines[1], Catch::Contains("info    there is room on the disk again: pushes are taken"));
+  CHECK_THAT(lines[2], Catch::Contains("nearly full"));
 }
 
 TEST_CASE("pushes stop before the index, and come back after it") {
