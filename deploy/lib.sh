@@ -49,15 +49,15 @@ berth_install_packages() {
   [ ${#missing[@]} -gt 0 ] || return 0
   local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -q -y)
   if [ "$(id -u)" != 0 ]; then
-    if ! command -v sudo >/dev/null; then
+    # -v asks for the password here, where its question can be seen.
+    if ! command -v sudo >/dev/null || ! sudo -v; then
       berth_say "these packages are missing: ${missing[*]}"
       berth_say "run this again as root, or install them with: apt-get install ${missing[*]}"
       return 1
     fi
     apt=(sudo "${apt[@]}")
-    sudo -v # asks for the password here, where its question can be seen
   fi
-  berth_say "installing ${#missing[@]} Debian packages: ${missing[*]}"
+  berth_say "installing ${#missing[@]} Debian package(s): ${missing[*]}"
   log=$(mktemp "${TMPDIR:-/tmp}/berth-apt.XXXXXX")
   berth_watch "reading package lists" "$log" "${apt[@]}" update
   berth_watch "installing packages" "$log" "${apt[@]}" install --no-install-recommends "${missing[@]}"
