@@ -47,6 +47,7 @@ void log_access(const Request& request, const Response& response, std::uint64_t 
       {"peer", request.peer_address},
   };
   // A client that hangs up in the middle is everyday life, not an error.
+  if (request.client_certificate) fields.emplace_back("client_certificate", request.client_certificate->subject);
   if (!complete) fields.emplace_back("complete", false);
   if (const std::string_view from = foreign_id(request); !from.empty()) fields.emplace_back("client_request_id", from);
   if (!response.log_detail.empty()) fields.emplace_back("detail", response.log_detail);

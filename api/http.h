@@ -48,6 +48,14 @@ class BodySource {
   virtual std::function<void()> interrupter() = 0;
 };
 
+/// A certificate that a client proved to hold, vouched for by an authority of its listener's client_ca.
+struct ClientCertificate {
+  std::string subject;  ///< RFC 2253: "CN=builder,O=Example"
+  std::vector<std::string> dns_names;
+  std::vector<std::string> uris;
+  std::vector<std::string> emails;
+};
+
 struct Request {
   Method method = Method::get;
   std::string method_text;
@@ -57,6 +65,8 @@ struct Request {
   std::string id;                                   ///< made by the pipeline when empty; also the X-Request-Id
   std::size_t listener = 0;                         ///< position of the listener it came through in ServerOptions
   bool loopback_listener = false;                   ///< reachable from this machine only, and trusted for that
+  bool secure = false;                              ///< came over TLS
+  std::shared_ptr<const ClientCertificate> client_certificate = nullptr;  ///< null without one
   std::optional<std::uint64_t> content_length;      ///< empty with chunked or no body
   bool has_body = false;                            ///< a body is announced, maybe of zero bytes when chunked
   BodySource* body = nullptr;                       ///< never null

@@ -10,16 +10,18 @@ namespace berth::cli {
 namespace {
 
 /// The URL of /readyz for a listener: a wildcard is asked on loopback.
-std::string readyz_url(const config::HostPort& address) {
+std::string readyz_url(const config::HostPort& address, bool tls) {
   std::string host = address.host;
   if (host == "0.0.0.0") host = "127.0.0.1";
   if (host == "::") host = "::1";
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return "http://" + host + ":" + std::to_string(address.port) + "/readyz";
+  return (tls ? "https://" : "http://") + host + ":" + std::to_string(address.port) + "/readyz";
 }
 
+/// A probe has no certificate of its own.
 bool serves_health(const config::ListenerSettings& listener) {
-  return std::find(listener.serve.begin(), listener.serve.end(), "health") != listener.serve.end();
+  return listener.tls.client_certificates != "required" &&
+         std::find(listener.serve.begin(), listener.serve.end(), "health") != listener.serve.end();
 }
 
 }  // namespace
@@ -63,6 +65,7 @@ int health(const HealthCall& call, const Program& program) {
   request.url = call.url;
   if (request.url.empty()) {
     std::string address = call.address;
+    bool tls = false;
     if (address.empty()) {
       auto settings = config::load(call.sources);
       if (!settings) {
@@ -71,10 +74,12 @@ int health(const HealthCall& call, const Program& program) {
       }
       auto found = std::find_if(settings->listeners.begin(), settings->listeners.end(), serves_health);
       if (found == settings->listeners.end()) {
-        program.err << "berth: no listener of the settings serves health; say --address or --url\n";
+        program.err << "berth: no listener of the settings serves health to a client without a certificate; say --address "
+                       "or --url\n";
         return kUsage;
       }
       address = found->address;
+      tls = found->tls.on;
     }
     auto parsed = config::parse_host_port(address);
     if (!parsed || parsed->port == 0) {
@@ -82,7 +87,9 @@ int health(const HealthCall& call, const Program& program) {
                   << (parsed ? "port 0 cannot be asked; say --address or --url" : parsed.error().message) << '\n';
       return kUsage;
     }
-    request.url = readyz_url(*parsed);
+    request.url = readyz_url(*parsed, tls);
+    // The certificate is for the name that others use; here the address itself says who answers.
+    request.verify = false;
   }
   auto answered = send(request);
   if (auto* gone = std::get_if<Unreachable>(&answered)) {

@@ -12,6 +12,7 @@ struct HttpRequest {
   std::string url;
   std::chrono::milliseconds timeout = std::chrono::seconds(30);
   bool use_proxy = true;  ///< as the environment's http_proxy says
+  bool verify = true;     ///< over https: is it who it says?
 };
 
 struct HttpAnswer {

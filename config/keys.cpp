@@ -30,7 +30,7 @@ constexpr Key kKeys[] = {
      .kind = Kind::text,
      .slot = BERTH_SLOT(insecure),
      .help = "Must be the sentence `i-know-that-anyone-can-read-and-write-this` to serve the registry beyond loopback, "
-             "because this version has neither TLS nor accounts."},
+             "with or without TLS, because this version has no accounts."},
 
     {.path = "listeners[].address",
      .kind = Kind::address,
@@ -42,6 +42,31 @@ constexpr Key kKeys[] = {
      .choices = "registry health",
      .help = "What answers there: `registry` is `/v2/` and `/api/v1/`, `health` is `/livez`, `/readyz` and "
              "`/startupz`."},
+    {.path = "listeners[].tls.certificate",
+     .kind = Kind::files,
+     .listener_slot = BERTH_LISTENER_SLOT(tls.certificate),
+     .help = "Speaks TLS with this certificate: a PEM file, the server's own certificate first and after it those that "
+             "lead to its root. Of several files a client gets the one that has the name it asks for, else the first. "
+             "Read again when it changes."},
+    {.path = "listeners[].tls.key",
+     .kind = Kind::files,
+     .listener_slot = BERTH_LISTENER_SLOT(tls.key),
+     .help = "The certificate's private key: a PEM file without a passphrase; as many as there are certificates, in "
+             "the same order."},
+    {.path = "listeners[].tls.client_ca",
+     .kind = Kind::text,
+     .listener_slot = BERTH_LISTENER_SLOT(tls.client_ca),
+     .help = "PEM file of the authorities that may vouch for clients. Read again when it changes."},
+    {.path = "listeners[].tls.client_certificates",
+     .kind = Kind::choice,
+     .listener_slot = BERTH_LISTENER_SLOT(tls.client_certificates),
+     .choices = "none optional required",
+     .help = "Whether clients are asked for a certificate, and whether they need one."},
+    {.path = "listeners[].tls.min_version",
+     .kind = Kind::choice,
+     .listener_slot = BERTH_LISTENER_SLOT(tls.min_version),
+     .choices = "1.2 1.3",
+     .help = "Oldest version of TLS that is spoken."},
 
     {.path = "data.directory",
      .kind = Kind::text,
@@ -371,6 +396,7 @@ std::string expectation(const Key& key) {
     case Kind::flag: return "true or false";
     case Kind::choice: return alternatives(key.choices);
     case Kind::choices: return "a list of " + alternatives(key.choices);
+    case Kind::files: return "the path of a file, or a list of such paths";
   }
   return {};
 }
@@ -385,17 +411,25 @@ std::string format_value(const Key& key, Slot slot) {
     std::string operator()(const std::chrono::milliseconds* duration) const { return format_duration(*duration); }
     std::string operator()(const bool* flag) const { return *flag ? "true" : "false"; }
     std::string operator()(const std::vector<std::string>* list) const {
-      return fmt::format("[{}]", fmt::join(*list, ", "));
+      if (key.kind == Kind::files && list->size() == 1) return list->front();
+      return list->empty() ? "" : fmt::format("[{}]", fmt::join(*list, ", "));
     }
   };
   return std::visit(Format{key}, slot);
 }
 
 std::string format_yaml(const Key& key, Slot slot) {
+  auto quoted = [](const std::string& text) {
+    return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  if (key.kind == Kind::files) {
+    std::string list;
+    for (const auto& path : *std::get<std::vector<std::string>*>(slot)) list += (list.empty() ? "" : ", ") + quoted(path);
+    return "[" + list + "]";
+  }
   std::string text = format_value(key, slot);
   bool quote = key.kind == Kind::text || key.kind == Kind::url || key.kind == Kind::address;
-  if (!quote) return text;
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return quote ? quoted(text) : text;
 }
 
 Result<void> assign(const Key& key, Slot slot, const std::string& text) {
@@ -409,6 +443,11 @@ Result<void> assign(const Key& key, Slot slot, const std::string& text) {
       if (has_control_character(text)) return wrong("holds a control character");
       if (!is_utf8(text)) return wrong("is not UTF-8");
       *std::get<std::string*>(slot) = text;
+      return {};
+    case Kind::files:
+      if (text.empty()) return wrong("is empty");
+      if (has_control_character(text)) return wrong("holds a control character");
+      std::get<std::vector<std::string>*>(slot)->push_back(text);
       return {};
     case Kind::url:
       if (!text.empty() && !is_origin_url(text)) return wrong("is not such an address");

@@ -26,6 +26,7 @@ enum class Kind : std::uint8_t {
   flag,     ///< true or false
   choice,   ///< one of `choices`
   choices,  ///< a list, each one of `choices`, none twice
+  files,    ///< a list of paths, or one path
 };
 
 /// Where a value lives.
@@ -47,7 +48,9 @@ std::span<const Key> keys();
 
 inline constexpr std::string_view kListeners = "listeners";
 inline constexpr std::string_view kListenerPrefix = "listeners[].";
+inline constexpr std::string_view kListenerTlsPrefix = "listeners[].tls.";
 inline constexpr std::size_t kListenersMax = 16;
+inline constexpr std::size_t kCertificatesMax = 64;  ///< of one listener
 
 /// "limits" of "limits.manifest_size"; empty for a key that stands alone.
 std::string_view section_of(std::string_view path);

@@ -150,11 +150,12 @@ class Merger {
   void unknown(const Spot& spot, std::string_view prefix, std::string_view name) {
     std::vector<std::string_view> siblings;
     for (const Key& key : keys()) {
-      bool listener = prefix == kListenerPrefix;
+      bool listener = prefix.starts_with(kListenerPrefix);
       if (listener != (key.listener_slot != nullptr)) continue;
       std::string_view candidate = prefix.empty() ? (section_of(key.path).empty() ? key.path : section_of(key.path))
                                    : key.path.starts_with(prefix) ? key.path.substr(prefix.size())
                                                                   : std::string_view{};
+      candidate = candidate.substr(0, candidate.find('.'));
       if (!candidate.empty() && (siblings.empty() || siblings.back() != candidate)) siblings.push_back(candidate);
     }
     if (prefix.empty()) siblings.push_back(kListeners);
@@ -184,26 +185,39 @@ class Merger {
         problem(at(source, item), name, "is not a map; expected address and serve");
         continue;
       }
-      for_each_entry(source, name + ".", item, [&](const Node& leaf, const Node& inner) {
-        for (const Key& key : keys())
-          if (key.listener_slot && key.path.substr(kListenerPrefix.size()) == leaf.text)
-            return read_listener_field(source, key, name + "." + leaf.text, listener, inner);
-        unknown(at(source, leaf), kListenerPrefix, leaf.text);
-      });
+      read_listener_map(source, kListenerPrefix, name + ".", listener, item);
     }
+  }
+
+  void read_listener_map(const Spot& source, std::string_view prefix, const std::string& name, ListenerSettings& listener,
+                         const Node& map) {
+    for_each_entry(source, name, map, [&](const Node& leaf, const Node& inner) {
+      const std::string path = std::string(prefix) + leaf.text;
+      if (path + "." == kListenerTlsPrefix) {
+        listener.tls.on = true;
+        if (inner.kind == Node::Kind::map)
+          return read_listener_map(source, kListenerTlsPrefix, name + leaf.text + ".", listener, inner);
+        return problem(at(source, inner.kind == Node::Kind::null ? leaf : inner), name + leaf.text,
+                       "is not a map; expected certificate and key below it");
+      }
+      for (const Key& key : keys())
+        if (key.listener_slot && key.path == path)
+          return read_listener_field(source, key, name + leaf.text, listener, inner);
+      unknown(at(source, leaf), prefix, leaf.text);
+    });
   }
 
   void read_listener_field(const Spot& source, const Key& key, const std::string& name, ListenerSettings& listener,
                            const Node& value) {
     Spot spot = at(source, value);
     Slot slot = key.listener_slot(listener);
-    bool is_list = key.kind == Kind::choices;
+    bool is_list = key.kind == Kind::choices || (key.kind == Kind::files && value.kind == Node::Kind::list);
     if (value.kind != (is_list ? Node::Kind::list : Node::Kind::scalar) || (is_list && value.items.empty()))
       return problem(spot, name, fmt::format("is not what is wanted here; expected {}", expectation(key)));
     if (!is_list) {
       auto assigned = assign(key, slot, value.text);
       if (!assigned) return problem(spot, name, assigned.error().message);
-      listener_spots_.back() = spot;
+      if (key.kind == Kind::address) listener_spots_.back() = spot;
       return;
     }
     std::get<std::vector<std::string>*>(slot)->clear();
@@ -292,16 +306,40 @@ class Merger {
         problem(spot, name, fmt::format("{} stands there twice; expected each address once", listener.address));
       bool registry = std::find(listener.serve.begin(), listener.serve.end(), "registry") != listener.serve.end();
       any_registry |= registry;
+      check_tls(listener.tls, spot, fmt::format("{}[{}].tls", kListeners, i));
       if (!registry || is_loopback(address->host) || sentence) continue;
       problem(spot, name,
-              fmt::format("{} can be reached by other machines, and this version of berth has neither TLS nor accounts "
-                          "to protect it; expected an address of this machine as 127.0.0.1:{}, behind a proxy that "
-                          "speaks TLS and knows who calls, or, if anyone who reaches it may read and write everything, "
-                          "the line `insecure: {}`",
-                          listener.address, address->port, kInsecureSentence));
+              fmt::format("{} can be reached by other machines, {}; expected an address of this machine as 127.0.0.1:{}, "
+                          "behind a proxy that {}, or, if anyone who reaches it may read and write everything, the line "
+                          "`insecure: {}`",
+                          listener.address,
+                          listener.tls.on ? "and this version of berth has no accounts to tell them apart (tls keeps them "
+                                            "from listening in, not from coming in)"
+                                          : "it has no tls, and this version of berth has no accounts to tell them apart",
+                          address->port, listener.tls.on ? "knows who calls" : "speaks TLS and knows who calls",
+                          kInsecureSentence));
     }
     if (!any_registry)
       problem(origin(kListeners), kListeners, "none serves the registry; expected `registry` in the serve of one");
+  }
+
+  void check_tls(const ListenerSettings::Tls& tls, const Spot& spot, const std::string& name) {
+    if (!tls.on) return;
+    if (tls.certificate.empty() || tls.key.empty())
+      problem(spot, name, "lacks its certificate or its key; expected both, as {certificate: tls.crt, key: tls.key}");
+    else if (tls.certificate.size() != tls.key.size())
+      problem(spot, name,
+              fmt::format("has {} certificates and {} keys; expected a key for each, in the same order",
+                          tls.certificate.size(), tls.key.size()));
+    if (tls.certificate.size() > kCertificatesMax)
+      problem(spot, name, fmt::format("has more than {} certificates; expected at most that", kCertificatesMax));
+    const bool asks = tls.client_certificates != "none";
+    if (asks && tls.client_ca.empty())
+      problem(spot, name + ".client_certificates",
+              fmt::format("is {} and nobody may vouch for clients; expected client_ca beside it", tls.client_certificates));
+    if (!asks && !tls.client_ca.empty())
+      problem(spot, name + ".client_ca",
+              "is there and clients are not asked; expected `client_certificates: optional` or `required` beside it");
   }
 
   const Sources& sources_;

@@ -14,11 +14,16 @@ using Json = nlohmann::ordered_json;
 std::string listeners_value(const std::vector<ListenerSettings>& listeners) {
   std::string text;
   for (ListenerSettings listener : listeners) {
-    std::string fields;
-    for (const Key& key : keys())
-      if (key.listener_slot)
-        fields += fmt::format("{}{}: {}", fields.empty() ? "" : ", ", key.path.substr(kListenerPrefix.size()),
-                              format_yaml(key, key.listener_slot(listener)));
+    std::string fields, tls;
+    for (const Key& key : keys()) {
+      if (!key.listener_slot) continue;
+      const bool of_tls = key.path.starts_with(kListenerTlsPrefix);
+      std::string& into = of_tls ? tls : fields;
+      into += fmt::format("{}{}: {}", into.empty() ? "" : ", ",
+                          key.path.substr(of_tls ? kListenerTlsPrefix.size() : kListenerPrefix.size()),
+                          format_yaml(key, key.listener_slot(listener)));
+    }
+    if (listener.tls.on) fields += fmt::format(", tls: {{{}}}", tls);
     text += fmt::format("{}{{{}}}", text.empty() ? "" : ", ", fields);
   }
   return "[" + text + "]";
@@ -56,6 +61,11 @@ Json schema_of(const Key& key, Slot fallback) {
       schema["minItems"] = 1;
       schema["uniqueItems"] = true;
       break;
+    case Kind::files:
+      schema["type"] = Json::array({"string", "array"});
+      schema["items"]["type"] = "string";
+      schema["minItems"] = 1;
+      break;
   }
   if (key.kind == Kind::count)
     schema["default"] = *std::get<std::uint64_t*>(fallback);
@@ -63,7 +73,7 @@ Json schema_of(const Key& key, Slot fallback) {
     schema["default"] = *std::get<bool*>(fallback);
   else if (key.kind == Kind::choices)
     schema["default"] = *std::get<std::vector<std::string>*>(fallback);
-  else
+  else if (key.kind != Kind::files)  // there is no path that fits everybody
     schema["default"] = format_value(key, fallback);
   schema["description"] = key.help;
   return schema;
@@ -149,7 +159,15 @@ std::string json_schema() {
         listeners["items"] = object_schema();
       }
       ListenerSettings fallback;
-      listeners["items"]["properties"][std::string(key.path.substr(kListenerPrefix.size()))] =
+      Json* parent = &listeners["items"];
+      if (key.path.starts_with(kListenerTlsPrefix)) {
+        parent = &(*parent)["properties"]["tls"];
+        if (parent->is_null()) {
+          *parent = object_schema();
+          (*parent)["required"] = Json::array({"certificate", "key"});
+        }
+      }
+      (*parent)["properties"][std::string(key.path.substr(key.path.rfind('.') + 1))] =
           schema_of(key, key.listener_slot(fallback));
       continue;
     }
@@ -189,6 +207,9 @@ std::string markdown_reference() {
       "\n"
       "Sizes are bytes or carry a unit: `4096`, `64KiB`, `8MiB`, `2GiB` (or `KB`, `MB`, `GB` in thousands). Durations\n"
       "are `250ms`, `10s`, `5m`, `24h`, `14d`.\n"
+      "\n"
+      "A listener speaks TLS when it has `tls`: `{address: \"127.0.0.1:5443\", tls: {certificate: tls.crt, key: tls.key}}`;\n"
+      "below, `tls.key` is the `key` in it. [Operations](operations.md#tls) says more.\n"
       "\n"
       "`berth config check` reports every problem of a file with its line, `berth config print` shows each value and\n"
       "where it came from, `berth config schema` prints a JSON Schema for editors. On SIGHUP a running berth reads\n"

@@ -18,6 +18,15 @@ namespace berth::config {
 struct ListenerSettings {
   std::string address = "127.0.0.1:5000";  ///< host:port; [v6]:port
   std::vector<std::string> serve = {"registry", "health"};
+
+  struct Tls {
+    bool on = false;                       ///< there is a tls section; certificate and key are then set, one for one
+    std::vector<std::string> certificate;  ///< PEM files, each a certificate and what leads from it to its root
+    std::vector<std::string> key;          ///< PEM files
+    std::string client_ca;                 ///< PEM file
+    std::string client_certificates = "none";  ///< none optional required
+    std::string min_version = "1.2";           ///< 1.2 1.3
+  } tls;
 };
 
 struct Settings {

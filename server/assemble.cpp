@@ -1,6 +1,7 @@
 #include "server/assemble.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "api/errors.h"
@@ -32,6 +33,19 @@ bool is_health_path(std::string_view target) {
   return path == "/livez" || path == "/readyz" || path == "/startupz";
 }
 
+std::optional<TlsOptions> tls_options(const config::ListenerSettings::Tls& tls) {
+  using Ask = TlsOptions::ClientCertificates;
+  if (!tls.on) return std::nullopt;
+  TlsOptions options;
+  for (std::size_t i = 0; i < tls.certificate.size(); ++i) options.certificates.push_back({tls.certificate[i], tls.key.at(i)});
+  options.client_ca = tls.client_ca;
+  options.client_certificates = tls.client_certificates == "required"   ? Ask::required
+                                : tls.client_certificates == "optional" ? Ask::optional
+                                                                        : Ask::none;
+  options.only_1_3 = tls.min_version == "1.3";
+  return options;
+}
+
 }  // namespace
 
 ServerOptions server_options(const config::Settings& settings) {
@@ -41,7 +55,7 @@ ServerOptions server_options(const config::Settings& settings) {
     if (!address) continue;  // load() let none of these through
     // "localhost" is whatever a resolver says; the settings promise that it is this machine.
     std::string host = address->host == "localhost" ? "127.0.0.1" : address->host;
-    options.listeners.push_back({host, address->port, config::is_loopback(host)});
+    options.listeners.push_back({host, address->port, config::is_loopback(host), tls_options(listener.tls)});
   }
   const auto& limits = settings.limits;
   options.io_threads = settings.threads.io;

@@ -102,6 +102,9 @@ void IoThread::tick() {
   if (const auto refused = std::exchange(state_->refusals, 0); refused > ThreadState::kRefusalsLogged) {
     spdlog::info("refused {} more requests in the last second", refused - ThreadState::kRefusalsLogged);
   }
+  if (const auto refused = std::exchange(state_->handshakes_refused, 0); refused > ThreadState::kHandshakesLogged) {
+    spdlog::info("{} more TLS handshakes failed in the last second", refused - ThreadState::kHandshakesLogged);
+  }
   schedule_tick();
   if (environment_.options.on_tick) environment_.options.on_tick();
 }

@@ -20,12 +20,14 @@ struct ThreadState {
 
   /// Refused heads are logged up to this number a second, floods of them counted.
   static constexpr std::size_t kRefusalsLogged = 10;
+  static constexpr std::size_t kHandshakesLogged = 3;
 
   asio::io_context io{1};
   DateText date;
   bool draining = false;             ///< answers end their connection
   bool stopping = false;             ///< no further tick
   std::size_t refusals = 0;          ///< since the last tick
+  std::size_t handshakes_refused = 0;  ///< since the last tick
   List busy;
   List idle;                         ///< between two requests, oldest first
   std::atomic<std::size_t> sessions{0};       ///< also those that are on their way from the acceptor

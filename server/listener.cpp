@@ -64,9 +64,9 @@ void turn_away(const Descriptor& descriptor, std::string_view reason) {
 
 }  // namespace
 
-Acceptor::Acceptor(const ServerOptions& options, std::vector<std::unique_ptr<IoThread>>& threads,
+Acceptor::Acceptor(const ServerOptions& options, const Tls& tls, std::vector<std::unique_ptr<IoThread>>& threads,
                    std::shared_ptr<ConnectionCounts> counts)
-    : options_(options), threads_(threads), counts_(std::move(counts)) {}
+    : options_(options), tls_(tls), threads_(threads), counts_(std::move(counts)) {}
 
 Result<void> Acceptor::open() {
   reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -176,12 +176,17 @@ bool Acceptor::accept_one(std::size_t listener, bool& exhausted) {
   return true;
 }
 
+/// A client that waits for TLS could not read why: for it the connection just ends.
+void Acceptor::refuse(const Descriptor& descriptor, std::size_t listener, std::string_view reason) const {
+  if (!tls_.is_on(listener)) turn_away(descriptor, reason);
+}
+
 void Acceptor::take(Descriptor descriptor, const tcp::endpoint& peer, std::size_t listener) {
   if (counts_->from(peer.address()) >= options_.connections_per_address_max) {
-    return turn_away(descriptor, "there are too many connections from this address");
+    return refuse(descriptor, listener, "there are too many connections from this address");
   }
   if (counts_->total() >= options_.connections_max && !make_room()) {
-    return turn_away(descriptor, "there are too many connections");
+    return refuse(descriptor, listener, "there are too many connections");
   }
   Accepted accepted;
   accepted.descriptor = std::move(descriptor);
@@ -213,7 +218,7 @@ void Acceptor::relieve(std::size_t listener, int error) {
   reserve_.reset();
   {
     const Descriptor refused(::accept4(acceptors_[listener].native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (refused) turn_away(refused, "the server has no descriptors left");
+    if (refused) refuse(refused, listener, "the server has no descriptors left");
   }
   reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }

@@ -21,8 +21,8 @@ namespace berth::server {
 
 class Acceptor {
  public:
-  /// `threads` outlive the acceptor.
-  Acceptor(const ServerOptions& options, std::vector<std::unique_ptr<IoThread>>& threads,
+  /// `tls` and `threads` outlive the acceptor.
+  Acceptor(const ServerOptions& options, const Tls& tls, std::vector<std::unique_ptr<IoThread>>& threads,
            std::shared_ptr<ConnectionCounts> counts);
   ~Acceptor() { stop(); }
 
@@ -38,11 +38,13 @@ class Acceptor {
   asio::awaitable<void> accept_from(std::size_t listener);
   /// False: there is nobody waiting, or no descriptor for them.
   bool accept_one(std::size_t listener, bool& exhausted);
+  void refuse(const Descriptor& descriptor, std::size_t listener, std::string_view reason) const;
   void take(Descriptor descriptor, const asio::ip::tcp::endpoint& peer, std::size_t listener);
   bool make_room();
   void relieve(std::size_t listener, int error);
 
   const ServerOptions& options_;
+  const Tls& tls_;
   std::vector<std::unique_ptr<IoThread>>& threads_;
   std::shared_ptr<ConnectionCounts> counts_;
   asio::io_context io_{1};

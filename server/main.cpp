@@ -56,14 +56,16 @@ void log_listeners(const config::Settings& settings, const std::vector<std::uint
     const auto& listener = settings.listeners[i];
     const std::string host = listener.address.substr(0, listener.address.rfind(':'));
     const std::string serve = fmt::format("{}", fmt::join(listener.serve, ","));
-    log::info("listening", {{"address", host}, {"port", ports[i]}, {"serve", serve}});
+    log::info("listening", {{"address", host}, {"port", ports[i]}, {"serve", serve}, {"tls", listener.tls.on}});
     const auto address = config::parse_host_port(listener.address);
     const bool registry = std::find(listener.serve.begin(), listener.serve.end(), "registry") != listener.serve.end();
     if (!registry || !address) continue;
     if (config::is_loopback(address->host))
       trusted = true;
     else
-      log::warning("anybody who reaches this address may pull, push and delete: there is neither TLS nor a login",
+      log::warning(listener.tls.on ? "anybody who reaches this address may pull, push and delete: there is no login"
+                                   : "anybody who reaches this address may pull, push and delete: there is neither TLS "
+                                     "nor a login",
                    {{"address", host}, {"port", ports[i]}});
   }
   if (trusted) log::info("anybody on this machine may pull, push and delete: there is no login on loopback");
@@ -80,13 +82,15 @@ void start_log(const config::Settings& settings) {
   log::adopt_spdlog();
 }
 
-/// SIGHUP: reads everything again, applies what can change while running, and names what cannot.
+/// SIGHUP: reads everything again, certificates included, applies what can change while running, and names what
+/// cannot.
 class Reload {
  public:
-  Reload(const cli::ServeCall& call, config::Settings settings, server::ListenerGate& gate)
-      : call_(call), running_(std::move(settings)), gate_(gate) {}
+  Reload(const cli::ServeCall& call, config::Settings settings, server::ListenerGate& gate, server::Server& server)
+      : call_(call), running_(std::move(settings)), gate_(gate), server_(server) {}
 
   void operator()() {
+    server_.reload_certificates();
     auto loaded = config::load(call_.sources);
     if (!loaded) {
       log::error("the settings have problems; nothing was changed", {{"problems", loaded.error().message}});
@@ -107,6 +111,7 @@ class Reload {
   const cli::ServeCall& call_;
   config::Settings running_;
   server::ListenerGate& gate_;
+  server::Server& server_;
 };
 
 void log_error(std::string_view message, const Error& error) {
@@ -164,7 +169,7 @@ int serve(const cli::ServeCall& call) {
   auto server = server::make_server(server::server_options(settings), gate, buffers, disk_pool, entropy,
                                     lifecycle.loop_heartbeat_ms);
   if (auto started = server->start(); !started) return fail(started.error());
-  Reload reload(call, settings, gate);
+  Reload reload(call, settings, gate, *server);
   server::Signals signals(std::ref(reload));
   log_listeners(settings, server->ports());
   if (!call.port_file.empty())

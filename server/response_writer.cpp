@@ -20,8 +20,6 @@
 namespace berth::server {
 namespace {
 
-/// One slice at a time, then the next connection's turn.
-constexpr std::uint64_t kSliceBytes = 1 << 20;
 /// How far the kernel is asked to read ahead of a cold slice.
 constexpr std::uint64_t kReadAheadBytes = 4 << 20;
 /// Pages are looked at in this distance: files are read and evicted in runs, and each look costs a system call.
@@ -117,7 +115,7 @@ asio::awaitable<ResponseWriter::End> ResponseWriter::write_memory() {
     if (io.outcome == Wire::Outcome::moved) {
       advance(io.bytes);
       turn += io.bytes;
-      if (turn >= kSliceBytes) {
+      if (turn >= wire_.turn_bytes()) {
         turn = 0;
         co_await asio::post(asio::deferred);
       }
@@ -154,7 +152,7 @@ asio::awaitable<ResponseWriter::End> ResponseWriter::send_slice(const api::FileS
   while (offset < end) {
     const auto now = std::chrono::steady_clock::now();
     if (offset == warm_until || now - warm_since > kWarmFor) {
-      warm_until = std::min(end, offset + kSliceBytes);
+      warm_until = std::min<std::uint64_t>(end, offset + wire_.turn_bytes());
       if (!is_warm(file, offset, warm_until) && !co_await warm_up(slice, offset, warm_until)) co_return End::unreadable;
       warm_since = std::chrono::steady_clock::now();
     }

@@ -20,24 +20,27 @@ class TcpServer final : public Server {
  public:
   TcpServer(ServerOptions options, api::Handler& handler, registry::BufferPool& buffers, Pool& disk_pool,
             std::atomic<std::int64_t>& heartbeat_ms)
-      : environment_{std::move(options), handler, buffers, disk_pool},
+      : tls_(tls_of(options)),
+        environment_{std::move(options), handler, buffers, disk_pool, tls_},
         thread_count_(environment_.options.io_threads > 0 ? environment_.options.io_threads
                                                           : std::max(1U, std::thread::hardware_concurrency())),
         heartbeats_(thread_count_, heartbeat_ms),
         counts_(std::make_shared<ConnectionCounts>()),
-        acceptor_(environment_.options, threads_, counts_) {}
+        acceptor_(environment_.options, tls_, threads_, counts_) {}
 
   ~TcpServer() override { stop(); }
 
   Result<void> start() override {
     // sendfile has no flag against it, and a client that hangs up is no reason to die.
     std::signal(SIGPIPE, SIG_IGN);
+    BERTH_CHECK(tls_.load());
     BERTH_CHECK(acceptor_.open());
     for (std::size_t index = 0; index < thread_count_; ++index) {
       threads_.push_back(std::make_unique<IoThread>(index, environment_, heartbeats_));
       threads_.back()->start();
     }
     acceptor_.start();
+    tls_.watch();
     return {};
   }
 
@@ -58,8 +61,21 @@ class TcpServer final : public Server {
   }
 
   std::size_t connections() const override { return counts_->total(); }
+  void reload_certificates() override { tls_.reload(); }
+  std::vector<CertificateStatus> certificates() const override { return tls_.certificates(); }
+  HandshakeCounts handshakes() const override {
+    const auto& counters = tls_.counters;
+    return {counters.completed, counters.resumed, counters.failed, counters.timed_out};
+  }
 
  private:
+  static std::vector<std::optional<TlsOptions>> tls_of(const ServerOptions& options) {
+    std::vector<std::optional<TlsOptions>> listeners;
+    for (const auto& listener : options.listeners) listeners.push_back(listener.tls);
+    return listeners;
+  }
+
+  Tls tls_;
   const Environment environment_;
   const std::size_t thread_count_;
   Heartbeats heartbeats_;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "base/env.h"
 #include "base/task.h"
 #include "registry/buffer.h"
+#include "server/tls_options.h"
 
 namespace berth::server {
 
@@ -20,6 +22,7 @@ struct ListenerOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 5000;  ///< 0: the kernel chooses; see Server::ports()
   bool loopback = true;       ///< trusted because only this machine reaches it
+  std::optional<TlsOptions> tls = std::nullopt;
 };
 
 struct ServerOptions {
@@ -39,7 +42,8 @@ struct ServerOptions {
 class Server {
  public:
   virtual ~Server() = default;
-  /// Binds and listens; starts the I/O threads. Errors: unavailable (the address is taken), with a sentence.
+  /// Loads the certificates, binds and listens; starts the I/O threads. Errors: unavailable (the address is taken),
+  /// request_invalid (a certificate), with a sentence.
   virtual Result<void> start() = 0;
   /// The ports in use, in the order of the listeners.
   virtual std::vector<std::uint16_t> ports() const = 0;
@@ -47,6 +51,10 @@ class Server {
   /// is left and joins the threads. Blocks. Idempotent.
   virtual void stop() = 0;
   virtual std::size_t connections() const = 0;
+  /// Loads the certificates again whose files changed; what does not load is logged and changes nothing. Reads files.
+  virtual void reload_certificates() = 0;
+  virtual std::vector<CertificateStatus> certificates() const = 0;
+  virtual HandshakeCounts handshakes() const = 0;
 };
 
 std::unique_ptr<Server> make_server(ServerOptions options, api::Handler& handler, registry::BufferPool& buffers,

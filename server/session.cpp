@@ -11,6 +11,7 @@
 #include "base/json_text.h"
 #include "server/io_thread.h"
 #include "server/second_opinion.h"
+#include "server/tls_stream.h"
 
 namespace berth::server {
 namespace {
@@ -67,11 +68,61 @@ asio::awaitable<void> Session::run() {
   // The first request has from the accept to the end of its head.
   wire_.set_deadline(std::chrono::steady_clock::now() + environment_.options.header_timeout);
   auto next = Next::request;
+  if (environment_.tls.is_on(accepted_.listener)) next = co_await secure();
   while (next == Next::request) {
     if (!co_await wait_for_request()) co_return;
     next = co_await read_and_serve();
   }
   if (next == Next::linger) co_await linger();
+}
+
+asio::awaitable<Session::Next> Session::secure() {
+  // Until the client says something there is nothing to keep for it.
+  if (!co_await wait_for_request()) co_return Next::close;
+  const auto first = wire_.first_byte();
+  if (!first) co_return Next::close;
+  if (const auto c = static_cast<char>(*first); c >= 'A' && c <= 'Z') {
+    const HeadRefusal plain{400, "this port speaks TLS, and the request came without: use https://"};
+    co_return co_await refuse(plain);
+  }
+  auto stream = std::make_shared<TlsStream>(environment_.tls.context(accepted_.listener), wire_.descriptor());
+  co_return co_await shake_hands(std::move(stream));
+}
+
+asio::awaitable<Session::Next> Session::shake_hands(std::shared_ptr<TlsStream> stream) {
+  using Outcome = TlsStream::Shaken::Outcome;
+  auto& counters = environment_.tls.counters;
+  for (;;) {
+    auto job = [stream] { return stream->shake(); };
+    const auto shaken = co_await offload(environment_.tls.pool(), std::move(job));
+    if (wire_.over()) co_return Next::close;
+    if (shaken.outcome == Outcome::done) break;
+    if (shaken.outcome == Outcome::failed) {
+      counters.failed.fetch_add(1, std::memory_order_relaxed);
+      refuse_handshake(shaken.reason);
+      co_return Next::linger;  // OpenSSL has sent the alert.
+    }
+    const bool moved = shaken.outcome == Outcome::writing ? co_await wire_.wait_writable(Wire::Wait::head)
+                                                          : co_await wire_.wait_readable(Wire::Wait::head);
+    if (moved) continue;
+    if (wire_.timed_out()) {
+      counters.timed_out.fetch_add(1, std::memory_order_relaxed);
+      refuse_handshake("it came too slowly");
+    }
+    co_return Next::close;
+  }
+  counters.completed.fetch_add(1, std::memory_order_relaxed);
+  if (stream->resumed()) counters.resumed.fetch_add(1, std::memory_order_relaxed);
+  client_certificate_ = stream->client_certificate();
+  secure_ = true;
+  wire_.secure(std::move(stream));
+  co_return Next::request;
+}
+
+void Session::refuse_handshake(std::string_view reason) {
+  if (++thread_->handshakes_refused <= ThreadState::kHandshakesLogged) {
+    spdlog::info("no TLS with {}: {}", accepted_.peer_address, reason);
+  }
 }
 
 asio::awaitable<bool> Session::wait_for_request() {
@@ -129,6 +180,8 @@ api::Request Session::make_request(const RequestHead& head) const {
   request.peer_address = accepted_.peer_address;
   request.listener = accepted_.listener;
   request.loopback_listener = environment_.options.listeners[accepted_.listener].loopback;
+  request.secure = secure_;
+  request.client_certificate = client_certificate_;
   request.content_length = head.content_length;
   request.has_body = head.chunked || head.content_length.value_or(0) > 0;
   return request;

@@ -14,6 +14,7 @@
 #include "server/descriptor.h"
 #include "server/response_writer.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "server/wire.h"
 
 namespace berth::server {
@@ -24,6 +25,7 @@ struct Environment {
   api::Handler& handler;
   registry::BufferPool& buffers;
   Pool& disk_pool;
+  Tls& tls;
 };
 
 struct ThreadState;
@@ -60,6 +62,9 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
  private:
   enum class Next : std::uint8_t { request, linger, close };
 
+  asio::awaitable<Next> secure();
+  asio::awaitable<Next> shake_hands(std::shared_ptr<TlsStream> stream);
+  void refuse_handshake(std::string_view reason);
   asio::awaitable<bool> wait_for_request();
   asio::awaitable<Next> read_and_serve();
   asio::awaitable<Next> serve(const RequestHeadParser& parser);
@@ -78,6 +83,8 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   Accepted accepted_;
   Wire wire_;
   Input input_;
+  bool secure_ = false;
+  std::shared_ptr<const api::ClientCertificate> client_certificate_;
   std::uint64_t requests_ = 0;  ///< so that a late interrupter does not hit the next one
   bool idle_ = false;
   bool handling_ = false;  ///< a handler is at work, and with it what an interrupter is for

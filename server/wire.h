@@ -15,12 +15,16 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "base/env.h"
 
 namespace berth::server {
+
+class TlsStream;
 
 namespace asio = boost::asio;
 
@@ -47,7 +51,14 @@ class Wire {
     std::size_t bytes = 0;
   };
 
-  Wire(asio::ip::tcp::socket socket, RateLimit rate) : socket_(std::move(socket)), rate_(rate) {}
+  Wire(asio::ip::tcp::socket socket, RateLimit rate);
+  ~Wire();
+
+  /// From here on all goes through `stream`, whose handshake is done.
+  void secure(std::shared_ptr<TlsStream> stream);
+  int descriptor() { return socket_.native_handle(); }
+  /// The first byte that came, if one has, without taking it.
+  std::optional<std::byte> first_byte();
 
   Moved read(std::span<std::byte> into);
   /// Drops what came, without copying it.
@@ -55,8 +66,10 @@ class Wire {
   /// `more`: bytes follow at once, so a short packet is not worth sending.
   Moved write(std::span<const iovec> pieces, bool more);
   Moved send_file(int file, std::uint64_t offset, std::size_t size);
-  /// Received and not yet read.
+  /// Received and not yet read; of TLS about that much.
   std::size_t readable() const;
+  /// How much of a file one connection may send before the next has its turn.
+  std::size_t turn_bytes() const;
 
   /// How many bytes must have come before a wait for them ends (the end of the stream always ends it). Lets a slow body
   /// gather in the kernel while we hold no buffer for it.
@@ -68,7 +81,7 @@ class Wire {
 
   /// False: the wait ended by a deadline (timed_out()) or because the connection is over.
   asio::awaitable<bool> wait_readable(Wait why);
-  asio::awaitable<bool> wait_writable();
+  asio::awaitable<bool> wait_writable(Wait why = Wait::response);
 
   Wait waiting() const { return waiting_; }
   bool timed_out() const { return timed_out_; }
@@ -85,10 +98,13 @@ class Wire {
 
  private:
   asio::awaitable<bool> wait(asio::ip::tcp::socket::wait_type what, Wait why);
+  std::size_t unread_in_kernel() const;
+  Moved send_file_encrypted(int file, std::uint64_t offset, std::size_t size);
   bool moves_too_little(SteadyTime now);
   std::uint64_t progress() const;
 
   asio::ip::tcp::socket socket_;
+  std::shared_ptr<TlsStream> tls_;  ///< null: what is sent is sent as it is
   RateLimit rate_;
   Wait waiting_ = Wait::none;
   bool timed_out_ = false;

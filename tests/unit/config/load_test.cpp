@@ -102,7 +102,7 @@ TEST_CASE("each problem is told with its place and what was expected") {
       {"nothing near", "log: {colour: red}\n",
        "berth.yaml:1:7: log.colour: unknown key; expected level, format, access"},
       {"field of a listener", "listeners: [{adress: 127.0.0.1:5000}]\n",
-       "berth.yaml:1:14: listeners[].adress: unknown key; expected address, serve; did you mean address?"},
+       "berth.yaml:1:14: listeners[].adress: unknown key; expected address, serve, tls; did you mean address?"},
       {"merge key", "log: {<<: {level: info}}\n",
        "berth.yaml:1:7: log.<<: unknown key; expected level, format, access"},
       {"no size", "limits:\n  manifest_size: 8 megs\n",
@@ -184,10 +184,45 @@ TEST_CASE("each problem is told with its place and what was expected") {
       {"the same address twice", "listeners: [{address: 127.0.0.1:1}, {address: 127.0.0.1:1}]\n",
        "berth.yaml:1:47: listeners[1].address: 127.0.0.1:1 stands there twice; expected each address once"},
       {"open to others", "listeners:\n  - address: 0.0.0.0:5000\n",
-       "berth.yaml:2:14: listeners[0].address: 0.0.0.0:5000 can be reached by other machines, and this version of berth has "
-       "neither TLS nor accounts to protect it; expected an address of this machine as 127.0.0.1:5000, behind a proxy that "
-       "speaks TLS and knows who calls, or, if anyone who reaches it may read and write everything, the line `insecure: "
-       "i-know-that-anyone-can-read-and-write-this`"},
+       "berth.yaml:2:14: listeners[0].address: 0.0.0.0:5000 can be reached by other machines, it has no tls, and this "
+       "version of berth has no accounts to tell them apart; expected an address of this machine as 127.0.0.1:5000, behind "
+       "a proxy that speaks TLS and knows who calls, or, if anyone who reaches it may read and write everything, the line "
+       "`insecure: i-know-that-anyone-can-read-and-write-this`"},
+      {"open to others with TLS", "listeners:\n  - {address: 0.0.0.0:5000, tls: {certificate: a, key: b}}\n",
+       "berth.yaml:2:15: listeners[0].address: 0.0.0.0:5000 can be reached by other machines, and this version of berth has "
+       "no accounts to tell them apart (tls keeps them from listening in, not from coming in); expected an address of this "
+       "machine as 127.0.0.1:5000, behind a proxy that knows who calls, or, if anyone who reaches it may read and write "
+       "everything, the line `insecure: i-know-that-anyone-can-read-and-write-this`"},
+      {"TLS without its files", "listeners: [{address: 127.0.0.1:1, tls: {}}]\n",
+       "berth.yaml:1:23: listeners[0].tls: lacks its certificate or its key; expected both, as {certificate: tls.crt, key: "
+       "tls.key}"},
+      {"TLS without a key", "listeners: [{address: 127.0.0.1:1, tls: {certificate: a}}]\n",
+       "berth.yaml:1:23: listeners[0].tls: lacks its certificate or its key; expected both, as {certificate: tls.crt, key: "
+       "tls.key}"},
+      {"TLS as text", "listeners: [{address: 127.0.0.1:1, tls: true}]\n",
+       "berth.yaml:1:41: listeners[0].tls: is not a map; expected certificate and key below it\n"
+       "berth.yaml:1:23: listeners[0].tls: lacks its certificate or its key; expected both, as {certificate: tls.crt, key: "
+       "tls.key}"},
+      {"fewer keys than certificates", "listeners: [{address: 127.0.0.1:1, tls: {certificate: [a, b], key: c}}]\n",
+       "berth.yaml:1:23: listeners[0].tls: has 2 certificates and 1 keys; expected a key for each, in the same order"},
+      {"field of TLS", "listeners: [{address: 127.0.0.1:1, tls: {certificate: a, key: b, cert: c}}]\n",
+       "berth.yaml:1:66: listeners[].tls.cert: unknown key; expected certificate, key, client_ca, client_certificates, "
+       "min_version"},
+      {"old TLS", "listeners: [{address: 127.0.0.1:1, tls: {certificate: a, key: b, min_version: 1.1}}]\n",
+       "berth.yaml:1:79: listeners[0].tls.min_version: \"1.1\" is none of them; expected 1.2 or 1.3; did you mean 1.2?"},
+      {"a certificate that is a map", "listeners: [{address: 127.0.0.1:1, tls: {certificate: {a: b}, key: b}}]\n",
+       "berth.yaml:1:55: listeners[0].tls.certificate: is not what is wanted here; expected the path of a file, or a list of "
+       "such paths\n"
+       "berth.yaml:1:23: listeners[0].tls: lacks its certificate or its key; expected both, as {certificate: tls.crt, key: "
+       "tls.key}"},
+      {"clients asked and nobody to vouch",
+       "listeners: [{address: 127.0.0.1:1, tls: {certificate: a, key: b, client_certificates: required}}]\n",
+       "berth.yaml:1:23: listeners[0].tls.client_certificates: is required and nobody may vouch for clients; expected "
+       "client_ca beside it"},
+      {"clients vouched for and not asked",
+       "listeners: [{address: 127.0.0.1:1, tls: {certificate: a, key: b, client_ca: c}}]\n",
+       "berth.yaml:1:23: listeners[0].tls.client_ca: is there and clients are not asked; expected `client_certificates: "
+       "optional` or `required` beside it"},
       {"alias", "log: &a {level: info}\nundo: *a\n", "berth.yaml:1:6: anchors are not supported"},
       {"tag", "log: {level: !!str info}\n", "berth.yaml:1:14: tags are not supported"},
       {"second document", "log: {}\n---\nundo: {}\n", "berth.yaml:3:1: a second document; a file holds one"},

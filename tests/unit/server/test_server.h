@@ -24,6 +24,7 @@
 
 #include "server/descriptor.h"
 #include "server/server.h"
+#include "tests/support/tls_client.h"
 
 namespace berth::server {
 
@@ -194,6 +195,12 @@ class TestHandler final : public api::Handler {
   static api::Response describe(const api::Request& request) {
     std::string out = request.method_text + " " + request.target + "\n";
     for (const auto& [name, value] : request.headers.items()) out += name + "=" + value + "\n";
+    if (request.secure) out += "secure\n";
+    if (const auto& certificate = request.client_certificate) {
+      out += certificate->subject + "\n";
+      for (const auto* names : {&certificate->dns_names, &certificate->uris, &certificate->emails})
+        for (const auto& name : *names) out += name + "\n";
+    }
     out += request.peer_address + (request.has_body ? " body " : " ") +
            (request.content_length ? std::to_string(*request.content_length) : "-");
     return text(out);
@@ -271,13 +278,22 @@ class Client {
   int descriptor() const { return descriptor_.get(); }
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const auto n = ::send(descriptor_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const auto n = tls_ ? tls_->send(bytes) : ::send(descriptor_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (n <= 0) return false;
       bytes.remove_prefix(static_cast<std::size_t>(n));
     }
     return true;
   }
-  void shutdown_write() { ::shutdown(descriptor_.get(), SHUT_WR); }
+  void shutdown_write() {
+    if (tls_) tls_->say_goodbye();
+    ::shutdown(descriptor_.get(), SHUT_WR);
+  }
+  /// From here on through TLS. False: the handshake failed.
+  bool secure(const test::TlsClientOptions& options = {}) {
+    tls_ = std::make_unique<test::TlsClient>(descriptor_.get(), options);
+    return tls_->connected();
+  }
+  test::TlsClient& tls() { return *tls_; }
   void close() { descriptor_.reset(); }
   void reset() {
     const linger now{1, 0};
@@ -323,7 +339,8 @@ class Client {
  private:
   bool fill(std::size_t size = 65536) {
     char bytes[65536];
-    const auto n = ::recv(descriptor_.get(), bytes, std::min(size, sizeof bytes), 0);
+    const auto wanted = std::min(size, sizeof bytes);
+    const auto n = tls_ ? tls_->receive(bytes, wanted) : ::recv(descriptor_.get(), bytes, wanted, 0);
     if (n <= 0) {
       ended_ = n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
       return false;
@@ -333,6 +350,7 @@ class Client {
   }
 
   Descriptor descriptor_;
+  std::unique_ptr<test::TlsClient> tls_;
   std::string buffer_;
   bool connected_ = false;
   bool ended_ = false;
