@@ -1,0 +1,185 @@
+#include "auth/token_issuer.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "oci/digest.h"
+
+namespace berth::auth {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::chrono::seconds kLifetimeMin{60};
+constexpr std::size_t kGroupsMax = 256;
+/// Larger ones are rare, and would make the memory of the kept ones large.
+constexpr std::size_t kKeptSizeMax = 4096;
+
+Error malformed(const char* reason, const char* sentence) { return make_error(ErrorCode::unauthorized, sentence, reason); }
+
+std::int64_t seconds_of(WallTime time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
+
+/// A claim of berth's own that is a list of texts; empty when it is missing.
+Result<std::vector<std::string>> texts_of(const json& claims, const char* name) {
+  std::vector<std::string> texts;
+  const auto member = claims.find(name);
+  if (member == claims.end()) return texts;
+  const auto bad = [] { return malformed("groups_malformed", "the token's groups are no list of texts"); };
+  if (!member->is_array() || member->size() > kGroupsMax) return bad();
+  for (const json& element : *member) {
+    if (!element.is_string()) return bad();
+    texts.push_back(element.get<std::string>());
+  }
+  return texts;
+}
+
+}  // namespace
+
+Result<IssuedToken> issue_token(const TokenOptions& options, const KeyRing& keys, const TokenRequest& request,
+                                const GrantedActions& granted, WallTime now, Entropy& entropy) {
+  const SigningKey* key = keys.signer(now);
+  if (key == nullptr) return make_error(ErrorCode::unavailable, "tokens cannot be made yet; try again shortly");
+  const std::chrono::seconds lifetime = std::max(options.lifetime, kLifetimeMin);
+  const std::int64_t issued = seconds_of(now);
+
+  json access = json::array();
+  std::vector<Scope> granted_scopes;
+  for (const Scope& wanted : request.scopes) {
+    Scope scope = wanted.with(wanted.actions().granted_of(granted(wanted)));
+    access.push_back({{"type", scope.type()}, {"name", scope.name()}, {"actions", scope.actions().words()}});
+    granted_scopes.push_back(std::move(scope));
+  }
+  IssuedToken made{.token = {},
+                   .id = make_uuid(entropy),
+                   .issued_at = WallTime(std::chrono::seconds(issued)),
+                   .expires_in = lifetime,
+                   .scope = scopes_text(granted_scopes)};
+  json claims = {{"iss", options.issuer},
+                 {"sub", request.subject == kAnonymousSubject ? "" : request.subject},
+                 {"aud", request.audience},
+                 {"exp", issued + lifetime.count()},
+                 {"nbf", issued},
+                 {"iat", issued},
+                 {"jti", made.id},
+                 {"access", std::move(access)}};
+  if (!request.groups.empty()) claims["groups"] = request.groups;
+  if (!request.credential.empty()) claims["credential"] = request.credential;
+  // Subjects from outside may hold bytes that are no text; they must not end the process.
+  BERTH_TRY(made.token, key->sign_jwt(claims.dump(-1, ' ', false, json::error_handler_t::replace)));
+  if (made.token.size() > kTokenSizeMax || request.groups.size() > kGroupsMax) {
+    return make_error(ErrorCode::request_invalid, "the request asks for more than fits into one token");
+  }
+  return made;
+}
+
+Result<std::vector<Scope>> access_of(const Claims& claims) {
+  std::vector<Scope> scopes;
+  const auto access = claims.all->find("access");
+  if (access == claims.all->end() || access->is_null()) return scopes;
+  const auto bad = [] { return malformed("access_malformed", "the token's access is no list of resources and actions"); };
+  if (!access->is_array() || access->size() > kScopesMax) return bad();
+  for (const json& entry : *access) {
+    if (!entry.is_object()) return bad();
+    const auto type = entry.find("type");
+    const auto name = entry.find("name");
+    const auto actions = entry.find("actions");
+    if (type == entry.end() || !type->is_string() || name == entry.end() || !name->is_string()) return bad();
+    ScopeActions granted;
+    if (actions != entry.end() && !actions->is_null()) {
+      if (!actions->is_array()) return bad();
+      for (const json& action : *actions) {
+        if (!action.is_string()) return bad();
+        granted = granted | ScopeActions::parse(action.get_ref<const std::string&>());
+      }
+    }
+    auto scope = Scope::from_parts(type->get_ref<const std::string&>(), name->get_ref<const std::string&>(), granted);
+    if (scope) scopes.push_back(*std::move(scope));
+  }
+  return scopes;
+}
+
+TokenVerifier::TokenVerifier(Options options) : options_(std::move(options)) {}
+
+Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::verify(std::string_view token, const KeyRing& keys, WallTime now) {
+  if (token.size() > kKeptSizeMax) return read(token, keys, now);
+  Hash hash{};
+  const oci::Digest digest = oci::sha256(token);
+  std::copy_n(digest.raw().begin(), hash.size(), hash.begin());
+  if (auto kept = find(hash)) {
+    const auto still = check_times(kept->claims, now, options_.leeway);
+    if (still && keys.find(kept->claims.key_id, now) != nullptr) return kept;
+    ignore(still);  // the long way says why
+    forget(hash);
+  }
+  BERTH_TRY(auto fresh, read(token, keys, now));
+  keep(hash, fresh);
+  return fresh;
+}
+
+Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::read(std::string_view token, const KeyRing& keys,
+                                                                 WallTime now) const {
+  VerifyOptions options;
+  options.issuers = {options_.issuer};
+  options.audiences = {options_.audience};
+  options.now = now;
+  options.leeway = options_.leeway;
+  options.size_max = kTokenSizeMax;
+  const auto find_key = [&keys, now](std::string_view id) { return keys.find(id, now); };
+  auto verified = std::make_shared<VerifiedToken>();
+  BERTH_TRY(verified->claims, verify_jwt(token, find_key, options));
+  const json& claims = *verified->claims.all;
+  BERTH_TRY(verified->access, access_of(verified->claims));
+  BERTH_TRY(verified->groups, texts_of(claims, "groups"));
+  const auto credential = claims.find("credential");
+  if (credential != claims.end()) {
+    if (!credential->is_string()) return malformed("credential_malformed", "the token's credential is no text");
+    verified->credential = credential->get<std::string>();
+  }
+  verified->subject = verified->claims.subject.empty() ? std::string(kAnonymousSubject) : verified->claims.subject;
+  verified->claims.all.reset();
+  return std::shared_ptr<const VerifiedToken>(std::move(verified));
+}
+
+std::shared_ptr<const VerifiedToken> TokenVerifier::find(const Hash& hash) {
+  Shard& shard = shard_of(hash);
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.by_hash.find(hash);
+  if (found == shard.by_hash.end()) return nullptr;
+  shard.entries.splice(shard.entries.begin(), shard.entries, found->second);
+  return found->second->token;
+}
+
+void TokenVerifier::keep(const Hash& hash, std::shared_ptr<const VerifiedToken> token) {
+  const std::size_t most = options_.kept_max / kShards;
+  if (most == 0) return;
+  Shard& shard = shard_of(hash);
+  const std::lock_guard lock(shard.mutex);
+  if (shard.by_hash.contains(hash)) return;  // another thread was sooner
+  if (shard.entries.size() >= most) {
+    shard.by_hash.erase(shard.entries.back().hash);
+    shard.entries.pop_back();
+  }
+  shard.entries.push_front({hash, std::move(token)});
+  shard.by_hash.emplace(hash, shard.entries.begin());
+}
+
+void TokenVerifier::forget(const Hash& hash) {
+  Shard& shard = shard_of(hash);
+  const std::lock_guard lock(shard.mutex);
+  const auto found = shard.by_hash.find(hash);
+  if (found == shard.by_hash.end()) return;
+  shard.entries.erase(found->second);
+  shard.by_hash.erase(found);
+}
+
+std::size_t TokenVerifier::kept() const {
+  std::size_t count = 0;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    count += shard.entries.size();
+  }
+  return count;
+}
+
+}  // namespace berth::auth
