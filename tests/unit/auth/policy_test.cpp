@@ -10,12 +10,6 @@
 #include <random>
 #include <set>
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define BERTH_SANITIZED
-#endif
-#endif
-
 #ifndef BERTH_SANITIZED
 namespace {
 thread_local std::uint64_t allocations = 0;
