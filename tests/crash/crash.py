@@ -24,6 +24,19 @@ GRACE = 40  # seconds: longer than a round, so that what a push relies on stays;
 SETTINGS = {"collection.grace": f"{GRACE}s", "undo.window": "1s", "collection.reap_delay": "1s", "collection.interval": "500ms"}
 
 
+BLOB_AGE_MAX = GRACE * 0.8
+# A store grows with every round, and all of it is compared after each: a long set is many short ones.
+ROUNDS_PER_STORE = 20
+
+
+def in_series(one, rounds, number, *what):
+    """`one` with a store of its own for every ROUNDS_PER_STORE rounds."""
+    said = []
+    for first in range(0, rounds, ROUNDS_PER_STORE):
+        said.append(one(*what, min(ROUNDS_PER_STORE, rounds - first), number + first))
+    return "; ".join(said)
+
+
 def kill_rounds(rounds, number):
     chance = random.Random(number)
     model = Model()
@@ -32,13 +45,13 @@ def kill_rounds(rounds, number):
     try:
         berth.start()
         for n in range(rounds):
-            finish = load(berth.port, model, number + n)
+            finish = load(berth.port, model, number + n, blob_age_max=BLOB_AGE_MAX)
             time.sleep(chance.uniform(0.3, 4.0))
             berth.kill()
             done += finish()
             berth.start()
             slowest = max(slowest, berth.ready_seconds)
-            verify(berth.port, model, blob_age_max=GRACE * 0.8)
+            verify(berth.port, model, blob_age_max=BLOB_AGE_MAX)
         # Nothing unreferenced stays: wait until the grace time of the last deletes has passed.
         end = time.monotonic() + GRACE + 30
         while True:
@@ -77,7 +90,7 @@ def large_store(index, kills, number):
         before = len(json.loads(client.expect(200, "GET", "/v2/_catalog?n=1000")[1])["repositories"])
         check(before == 1000, "the index is not that of a large store")
         for n in range(kills):
-            finish = load(berth.port, model, number + n)
+            finish = load(berth.port, model, number + n, blob_age_max=BLOB_AGE_MAX)
             time.sleep(chance.uniform(5, 10))
             berth.kill()
             finish()
@@ -144,7 +157,7 @@ def power_cuts(kind, cuts, number):
     try:
         for n in range(cuts):
             berth.start()
-            finish = load(berth.port, model, number + n)
+            finish = load(berth.port, model, number + n, blob_age_max=BLOB_AGE_MAX)
             time.sleep(chance.uniform(0.3, 3.0))
             disk.cut()
             # The server meets I/O errors now; whatever it answers from here on must still be true after the cut.
@@ -155,7 +168,7 @@ def power_cuts(kind, cuts, number):
             disk.detach()
             disk.attach()
             berth.start()
-            checked += verify(berth.port, model, blob_age_max=GRACE * 0.8)
+            checked += verify(berth.port, model, blob_age_max=BLOB_AGE_MAX)
             berth.stop()
         return f"{cuts} cuts, {done} acknowledged changes, {checked} keys compared"
     finally:
@@ -173,10 +186,10 @@ def main():
         return report.finish()
     rounds = int(sys.argv[-1]) if len(sys.argv) > 1 and sys.argv[-1].isdigit() else 5
     if what in ("kill", "all"):
-        report.case(f"kill -9 x {rounds}", kill_rounds, rounds, number)
+        report.case(f"kill -9 x {rounds}", in_series, kill_rounds, rounds, number)
     for kind in ("ext4", "xfs"):
         if what == "all" or (what == "power" and (len(sys.argv) < 3 or sys.argv[2] in (kind, str(rounds)))):
-            report.case(f"power cut on {kind} x {rounds}", power_cuts, kind, rounds, number)
+            report.case(f"power cut on {kind} x {rounds}", in_series, power_cuts, rounds, number, kind)
     return report.finish()
 
 

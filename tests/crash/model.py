@@ -7,6 +7,7 @@ state, or, for an operation that was under way when the server died, either side
 import hashlib
 import http.client
 import json
+import math
 import os
 import random
 import sys
@@ -52,10 +53,12 @@ class Model:
 
 class Worker(threading.Thread):
     """Pushes, deletes and re-tags in its own repository (and its own tags of one shared repository) until it is told
-    to stop or the server goes away. An answer other than an expected one is a failure; a lost connection is not."""
+    to stop or the server goes away. An answer other than an expected one is a failure; a lost connection is not.
+    Blobs that nothing names are left alone once they are `blob_age_max` seconds old: they may be collected."""
 
-    def __init__(self, number, port, model, seed, stop, large):
+    def __init__(self, number, port, model, seed, stop, large, blob_age_max):
         super().__init__(daemon=True)
+        self.blob_age_max = blob_age_max
         self.number, self.port, self.model, self.stopping, self.large = number, port, model, stop, large
         self.random = random.Random(seed)
         self.repository = f"crash/worker{number}"
@@ -179,7 +182,8 @@ class Worker(threading.Thread):
                 if key[0] == "manifest" and key[1] == self.repository:
                     for value in values:
                         used |= self.model.children.get(value, set())
-        free = [(k, d) for k, d in self.mine("blob") if d not in used]
+        now = time.monotonic()
+        free = [(k, d) for k, d in self.mine("blob") if d not in used and now - self.model.when[k] < self.blob_age_max]
         if free:
             key, digest = self.random.choice(free)
             self.model.begin(key, ABSENT)
@@ -188,11 +192,11 @@ class Worker(threading.Thread):
             self.acknowledged += 1
 
 
-def load(port, model, seed, workers=8, large=1_500_000):
+def load(port, model, seed, workers=8, large=1_500_000, blob_age_max=math.inf):
     """Starts the workers; call the answer to stop and join them: it raises what they found, but for errors that
     `errors_may` accepts, and counts what was acknowledged."""
     stop = threading.Event()
-    threads = [Worker(n, port, model, seed * 1000 + n, stop, large) for n in range(workers)]
+    threads = [Worker(n, port, model, seed * 1000 + n, stop, large, blob_age_max) for n in range(workers)]
     for thread in threads:
         thread.start()
 
