@@ -231,6 +231,7 @@ class Life:
             port = int(re.findall(r'"listening","address":"localhost","port":(\d+)', said())[0])
             check(f"docker push localhost:{port}/" in said(), said())
             check(f"images are kept in {self.path('of settings')}\n" in said(), said())
+            wait_for("ready", lambda: '"ready"' in said())  # port 0 of settings cannot be asked for its health
             Client(port).expect(200, "GET", "/v2/")
         finally:
             process.terminate()
