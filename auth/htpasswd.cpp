@@ -11,6 +11,7 @@
 #include <ctime>
 #include <utility>
 
+#include "auth/account_name.h"
 #include "auth/passwords.h"
 #include "base/log.h"
 
@@ -18,27 +19,7 @@ namespace berth::auth {
 namespace {
 
 constexpr std::chrono::seconds kLookEvery{1};
-constexpr std::size_t kNameSizeMax = 64;
 constexpr std::size_t kSaltEnd = 29;  // "$2y$10$" and 22 digits of salt
-
-bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-
-std::string lower_case(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
-/// `[a-z0-9]([a-z0-9._@-]{0,62}[a-z0-9])?`
-bool is_user_name(std::string_view text) {
-  if (text.empty() || text.size() > kNameSizeMax) return false;
-  if (!is_lower_alnum(text.front()) || !is_lower_alnum(text.back())) return false;
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return is_lower_alnum(c) || c == '.' || c == '_' || c == '@' || c == '-';
-  });
-}
 
 class Descriptor {
  public:
@@ -77,15 +58,15 @@ Result<Htpasswd> Htpasswd::parse(std::string_view text, std::string_view file) {
     if (line.empty() || line.front() == '#') continue;
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) return refuse("expected name:hash");
-    std::string name = lower_case(line.substr(0, colon));
-    if (!is_user_name(name)) {
+    auto name = account_name(line.substr(0, colon));
+    if (!name) {
       return refuse("a user name has up to 64 letters, digits, '.', '_', '@' and '-', with a letter or digit at both ends");
     }
     const std::string_view hash = line.substr(colon + 1);
     if (!hash.starts_with("$2") || !is_password_hash(hash)) {
       return refuse("only bcrypt hashes of cost 4 to 14 are accepted; write them with htpasswd -B");
     }
-    if (!parsed.hashes_.emplace(std::move(name), hash).second) return refuse("this user is there already");
+    if (!parsed.hashes_.emplace(*std::move(name), hash).second) return refuse("this user is there already");
     ++salts[std::string(hash.substr(0, kSaltEnd - 22))];
   }
   const auto most = std::max_element(salts.begin(), salts.end(),
@@ -96,7 +77,8 @@ Result<Htpasswd> Htpasswd::parse(std::string_view text, std::string_view file) {
 }
 
 const std::string* Htpasswd::find(std::string_view user) const {
-  const auto found = hashes_.find(lower_case(user));
+  const auto name = account_name(user);
+  const auto found = name ? hashes_.find(*name) : hashes_.end();
   return found == hashes_.end() ? nullptr : &found->second;
 }
 

@@ -11,7 +11,8 @@ struct Word {
   ScopeAction action;
 };
 constexpr Word kWords[] = {
-    {"pull", ScopeAction::pull}, {"push", ScopeAction::push}, {"delete", ScopeAction::delete_}, {"*", ScopeAction::all}};
+    {"pull", ScopeAction::pull},      {"push", ScopeAction::push}, {"overwrite", ScopeAction::overwrite},
+    {"delete", ScopeAction::delete_}, {"*", ScopeAction::all}};
 
 constexpr std::string_view kRepository = "repository";
 constexpr std::string_view kTypeBytes = "abcdefghijklmnopqrstuvwxyz0123456789";

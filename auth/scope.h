@@ -25,7 +25,8 @@ enum class ScopeAction : std::uint8_t {
   pull = 1,
   push = 2,
   delete_ = 4,
-  all = 8,  ///< `*`: whatever is granted
+  all = 8,         ///< `*`: whatever is granted
+  overwrite = 16,  ///< berth's own word: part of `push` when asked for, apart from it when granted
 };
 
 /// A set of them.
@@ -42,13 +43,16 @@ class ScopeActions {
   constexpr bool empty() const { return bits_ == 0; }
   constexpr ScopeActions operator|(ScopeActions other) const { return ScopeActions(bits_ | other.bits_); }
   constexpr ScopeActions operator&(ScopeActions other) const { return ScopeActions(bits_ & other.bits_); }
-  /// What of `allowed` a request for these gets: what is in both, and everything for a `*`.
+  /// What of `allowed` a request for these gets: what is in both, and everything for a `*`. Who asks to push asks to
+  /// overwrite: clients have one word for both.
   constexpr ScopeActions granted_of(ScopeActions allowed) const {
-    return has(ScopeAction::all) ? allowed : *this & allowed;
+    if (has(ScopeAction::all)) return allowed;
+    const ScopeActions wanted = has(ScopeAction::push) ? *this | ScopeActions{ScopeAction::overwrite} : *this;
+    return wanted & allowed;
   }
   constexpr bool operator==(const ScopeActions&) const = default;
 
-  std::vector<std::string_view> words() const;  ///< in the order pull, push, delete, *
+  std::vector<std::string_view> words() const;  ///< in the order pull, push, overwrite, delete, *
   std::string text() const;                     ///< words joined by commas
 
  private:

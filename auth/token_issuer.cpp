@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "auth/principal.h"
 #include "oci/digest.h"
 
 namespace berth::auth {
@@ -11,6 +12,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr ScopeActions kWireActions{ScopeAction::pull, ScopeAction::push, ScopeAction::delete_, ScopeAction::all};
 constexpr std::chrono::seconds kLifetimeMin{60};
 constexpr std::size_t kGroupsMax = 256;
 /// Larger ones are rare, and would make the memory of the kept ones large.
@@ -48,7 +50,8 @@ Result<IssuedToken> issue_token(const TokenOptions& options, const KeyRing& keys
   for (const Scope& wanted : request.scopes) {
     Scope scope = wanted.with(wanted.actions().granted_of(granted(wanted)));
     access.push_back({{"type", scope.type()}, {"name", scope.name()}, {"actions", scope.actions().words()}});
-    granted_scopes.push_back(std::move(scope));
+    // Clients are answered in the words they know.
+    granted_scopes.push_back(scope.with(scope.actions() & kWireActions));
   }
   IssuedToken made{.token = {},
                    .id = make_uuid(entropy),
@@ -56,7 +59,7 @@ Result<IssuedToken> issue_token(const TokenOptions& options, const KeyRing& keys
                    .expires_in = lifetime,
                    .scope = scopes_text(granted_scopes)};
   json claims = {{"iss", options.issuer},
-                 {"sub", request.subject == kAnonymousSubject ? "" : request.subject},
+                 {"sub", request.subject == kAnonymous ? "" : request.subject},
                  {"aud", request.audience},
                  {"exp", issued + lifetime.count()},
                  {"nbf", issued},
@@ -136,7 +139,7 @@ Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::read(std::string_vie
     if (!credential->is_string()) return malformed("credential_malformed", "the token's credential is no text");
     verified->credential = credential->get<std::string>();
   }
-  verified->subject = verified->claims.subject.empty() ? std::string(kAnonymousSubject) : verified->claims.subject;
+  verified->subject = verified->claims.subject.empty() ? std::string(kAnonymous) : verified->claims.subject;
   verified->claims.all.reset();
   return std::shared_ptr<const VerifiedToken>(std::move(verified));
 }

@@ -25,7 +25,6 @@ namespace berth::auth {
 
 /// Signed tokens larger than this are neither made nor read.
 inline constexpr std::size_t kTokenSizeMax = 16u << 10;
-inline constexpr std::string_view kAnonymousSubject = "anonymous";
 
 struct TokenRequest {
   std::string subject;                   ///< "user:alice", "anonymous", …

@@ -47,6 +47,7 @@ TEST_CASE("scopes are read as clients write them") {
       {"no action", "repository:a:", "repository", "a", ""},
       {"empty actions", "repository:a:,,pull,", "repository", "a", "pull"},
       {"upper-case action", "repository:a:PULL", "repository", "a", ""},
+      {"berth's own word", "repository:a:overwrite,push", "repository", "a", "push,overwrite"},
       {"an unknown type", "artifact:a:pull", "artifact", "a", "pull"},
       {"a name that no repository has", "repository:A/B:pull", "repository", "A/B", "pull"},
   };
@@ -107,9 +108,13 @@ TEST_CASE("what is granted is asked for and allowed") {
   };
   const ScopeActions all{ScopeAction::all};
   const ScopeActions del{ScopeAction::delete_};
+  const ScopeActions overwrite{ScopeAction::overwrite};
   for (const auto& row : {Row{kPullPush, kPull, kPull}, Row{kPull, kPullPush, kPull}, Row{kPull, {}, {}},
                           Row{all, kPullPush, kPullPush}, Row{all, {}, {}}, Row{all | kPull, del, del},
-                          Row{kPullPush, all, {}}, Row{all, all, all}, Row{del, kPullPush, {}}, Row{{}, kPull, {}}}) {
+                          Row{kPullPush, all, {}}, Row{kPullPush, kPullPush | overwrite, kPullPush | overwrite},
+                          Row{kPull, kPullPush | overwrite, kPull}, Row{all, overwrite, overwrite},
+                          Row{overwrite, kPullPush, {}}, Row{all, all, all}, Row{del, kPullPush, {}},
+                          Row{{}, kPull, {}}}) {
     INFO(row.asked.text() << " of " << row.allowed.text());
     CHECK(row.asked.granted_of(row.allowed) == row.granted);
   }
