@@ -134,8 +134,8 @@ class Registry {
 
   // ---- delete ----
   /// All: method_not_allowed when deletion is off; denied when `may_delete` does not suffice. The TagSet says which tags
-  /// the caller may delete. With less than all of them, a manifest goes only when all tags that point at it are among
-  /// them; a manifest or blob that another manifest needs stays; and so does the repository as a whole.
+  /// the caller may delete. With less than all of them, a manifest goes only when all tags that point at it or at its
+  /// subject are among them; a manifest or blob that another manifest needs stays; so does the repository as a whole.
   virtual Task<void> delete_tag(const Actor&, const oci::RepositoryName&, const oci::Tag&, Precondition,
                                 TagSet may_delete) = 0;
   virtual Task<void> delete_manifest(const Actor&, const oci::RepositoryName&, const oci::Digest&, Precondition,

@@ -44,8 +44,7 @@ Result<DeleteManifest::Outcome> DeleteManifest::apply(kv::Transaction& transacti
   BERTH_TRY(auto record, index.get(key));
   if (!record || record->state != ManifestState::live) return absent;
   BERTH_CHECK(check_precondition(precondition, digest));
-  BERTH_CHECK(check_tags_of_manifest(index, target->id, digest, record->generation, may_delete));
-  BERTH_CHECK(check_not_needed(index, target->id, digest, may_delete));
+  BERTH_CHECK(check_manifest_may_go(index, target->id, digest, *record, may_delete));
 
   BERTH_CHECK(remove_tags(index, *target, digest, record->generation, tags_max));
   if (!record->subject.empty()) {

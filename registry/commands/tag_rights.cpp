@@ -18,9 +18,10 @@ Result<void> check_overwrite(const Index& index, const std::optional<Repository>
                                            "it may add tags and not move them");
 }
 
+namespace {
+
 Result<void> check_tags_of_manifest(const Index& index, RepositoryId repository, const oci::Digest& digest,
                                     std::uint64_t generation, const TagSet& may_delete) {
-  if (may_delete.all) return {};
   const std::string prefix = TagOfKey::prefix(repository, digest);
   const std::string from = TagOfKey{repository, digest, generation, ""}.encode();
   BERTH_TRY(const auto keys, keys_with_prefix(index.reader(), TagOfKey::kFamily, prefix, kTagsLookedAtMax + 1, from));
@@ -33,6 +34,25 @@ Result<void> check_tags_of_manifest(const Index& index, RepositoryId repository,
     return make_error(ErrorCode::denied, "a tag that this caller may not delete points at the manifest", key.tag);
   }
   return {};
+}
+
+}  // namespace
+
+Result<void> check_manifest_may_go(const Index& index, RepositoryId repository, oci::Digest digest,
+                                   ManifestRecord record, const TagSet& may_delete) {
+  if (may_delete.all) return {};
+  for (int steps = 0; steps < kSubjectsLookedAtMax; ++steps) {
+    BERTH_CHECK(check_tags_of_manifest(index, repository, digest, record.generation, may_delete));
+    BERTH_CHECK(check_not_needed(index, repository, digest, may_delete));
+    if (record.subject.empty()) return {};
+    auto subject = oci::Digest::parse(record.subject);
+    if (!subject) return {};  // of an algorithm that nothing here can have
+    digest = *subject;
+    BERTH_TRY(auto found, index.get(ManifestKey{repository, digest}));
+    if (!found || found->state != ManifestState::live) return {};
+    record = *std::move(found);
+  }
+  return make_error(ErrorCode::denied, "the manifest is about one about one …, too far to see whether all may go");
 }
 
 Result<void> check_not_needed(const Index& index, RepositoryId repository, const oci::Digest& digest,

@@ -21,9 +21,14 @@ inline constexpr std::size_t kParentsLookedAtMax = 1'000;
 Result<void> check_overwrite(const Index& index, const std::optional<Repository>& repository, const oci::Tag& tag,
                              bool may_overwrite, const oci::Digest& digest);
 
-/// May a manifest of this generation go, with every tag that points at it? Errors: denied.
-Result<void> check_tags_of_manifest(const Index& index, RepositoryId repository, const oci::Digest& digest,
-                                    std::uint64_t generation, const TagSet& may_delete);
+/// A signature of a signature of …: with more steps than these a limited right does not suffice.
+inline constexpr int kSubjectsLookedAtMax = 8;
+
+/// May a live manifest go, with every tag that points at it? By a limited right only when all those tags are within it,
+/// no live manifest refers to it, and the same holds for its subject: what is said about an image belongs to the image.
+/// Errors: denied.
+Result<void> check_manifest_may_go(const Index& index, RepositoryId repository, oci::Digest digest,
+                                   ManifestRecord record, const TagSet& may_delete);
 
 /// May a blob or manifest go? Not by a limited right while a live manifest refers to it: what a tag leads to would be
 /// broken although the tag is out of reach. Errors: denied.

@@ -162,11 +162,7 @@ class PlainModel {
     if (repo == nullptr || !repo->manifests.contains(command.digest)) return "manifest_unknown";
     Manifest& manifest = repo->manifests.at(command.digest);
     if (!manifest.live) return "manifest_unknown";
-    bool denied = !command.may_delete.all && is_needed(*repo, command.digest);
-    for (const auto& [tag, digest] : repo->tags) {
-      denied = denied || (digest == command.digest && !command.may_delete.contains(tag));
-    }
-    if (denied) return "denied";
+    if (!command.may_delete.all && !may_go(*repo, command.digest, command.may_delete)) return "denied";
     manifest.live = false;
     manifest.dropped_from = command.context.uptime + command.periods.undo_window;
     for (auto& [digest, link] : repo->links) {
@@ -252,6 +248,16 @@ class PlainModel {
   static bool is_needed(const Repo& repo, const oci::Digest& digest) {
     return std::ranges::any_of(
         repo.manifests, [&](const auto& entry) { return entry.second.live && refers(entry.second, digest); });
+  }
+  /// Is all that is lost with the manifest, and with what it is about, within a right to delete some tags?
+  static bool may_go(const Repo& repo, const oci::Digest& digest, const TagSet& may_delete) {
+    if (!repo.manifests.contains(digest) || !repo.manifests.at(digest).live) return true;
+    if (is_needed(repo, digest)) return false;
+    for (const auto& [tag, where] : repo.tags) {
+      if (where == digest && !may_delete.contains(tag)) return false;
+    }
+    const std::optional<std::string>& subject = repo.manifests.at(digest).content->subject;
+    return !subject || may_go(repo, *oci::Digest::parse(*subject), may_delete);
   }
   static bool refers(const Manifest& manifest, const oci::Digest& digest) {
     return std::ranges::any_of(manifest.content->children,

@@ -524,6 +524,9 @@ TEST_CASE("lists go page by page") {
   CHECK_FALSE(page.more);
   const auto catalog = registry.run(registry->list_repositories(Visibility::everything(), 10, "")).value();
   CHECK(catalog.names == std::vector<std::string>{"other", "team/app"});
+  const Visibility team{.patterns = {RepositoryPattern::parse("team/*").value()}};
+  CHECK(registry.run(registry->list_repositories(team, 10, "")).value().names == std::vector<std::string>{"team/app"});
+  CHECK(registry.run(registry->list_repositories({}, 10, "")).value().names.empty());
   const auto referrers =
       registry.run(registry->list_referrers(name, oci::sha256("none").to_string(), {}, 10, 1 << 20, "")).value();
   CHECK(referrers.descriptors.empty());

@@ -111,7 +111,7 @@ TEST_CASE("each tag of a push says for itself whether it may move") {
 TEST_CASE("a right to delete some tags reaches no others") {
   struct World {
     TestIndex index;
-    Pushed tagged, shared, part, parent, old_part, untagged;
+    Pushed tagged, shared, part, parent, old_part, untagged, signature, dev_signature, part_signature;
   };
   const auto make = [](World& w) {
     w.tagged = w.index.push_image("a", {"config", {"layer"}}, "dev-1");
@@ -128,6 +128,14 @@ TEST_CASE("a right to delete some tags reaches no others") {
     w.untagged = image({"config", {"layer"}, "", "application/other"});
     REQUIRE(w.index.put("a", w.untagged, oci::Reference(w.untagged.digest)).has_value());
     REQUIRE(w.index.push_blob("a", "lonely").has_value());
+    const auto sign = [&w](const Pushed& what) {
+      Pushed made = image({"config", {"layer"}, what.digest.to_string(), "application/signature"});
+      REQUIRE(w.index.put("a", made, oci::Reference(made.digest)).has_value());
+      return made;
+    };
+    w.signature = sign(w.shared);
+    w.dev_signature = sign(sign(w.tagged));
+    w.part_signature = sign(sign(w.part));
   };
   struct Row {
     const char* name;
@@ -162,6 +170,15 @@ TEST_CASE("a right to delete some tags reaches no others") {
       {"a manifest without tags",
        [](World& w, auto& set) { return code(w.index.delete_manifest("a", w.untagged.digest, set)); }, "ok", "ok",
        "ok"},
+      {"a signature of what a tag outside names",
+       [](World& w, auto& set) { return code(w.index.delete_manifest("a", w.signature.digest, set)); }, "denied",
+       "denied", "ok"},
+      {"a signature of a signature of what a tag inside names",
+       [](World& w, auto& set) { return code(w.index.delete_manifest("a", w.dev_signature.digest, set)); }, "denied",
+       "ok", "ok"},
+      {"a signature of a signature of what an index needs",
+       [](World& w, auto& set) { return code(w.index.delete_manifest("a", w.part_signature.digest, set)); }, "denied",
+       "denied", "ok"},
       {"a manifest that is not there",
        [](World& w, auto& set) { return code(w.index.delete_manifest("a", oci::sha256("none"), set)); },
        "manifest_unknown", "manifest_unknown", "manifest_unknown"},
