@@ -95,6 +95,7 @@ struct Response {
   Headers headers;                                  ///< without Content-Length, Date, Connection: the session adds them
   std::vector<BodyPart> body;                       ///< of the GET, also for HEAD, whose slices may be null: it is not sent
   bool close = false;                               ///< close the connection after it
+  std::function<void()> on_unreadable = {};         ///< called when a slice's file could not be read; may be empty
   std::uint64_t body_size() const;
   // For the access log and metrics.
   std::string log_detail;

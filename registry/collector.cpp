@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "registry/commands/collect_due.h"
 #include "registry/commands/persist_uptime.h"
+#include "registry/commands/quarantine.h"
 #include "registry/commands/reap_done.h"
 #include "registry/commands/trim_change_log.h"
 #include "registry/queries.h"
@@ -99,6 +100,7 @@ void Collector::pass() {
   collect_due();
   reap_files();
   resolve_orphans();
+  examine_suspects();
   expire_uploads();
   trim_change_log();
   persist_uptime(false);
@@ -174,6 +176,46 @@ void Collector::resolve_orphans() {
     if (alive && in_use) settled = *in_use || core_.parts.blobs.remove(place).has_value();
     if (!settled) core_.uploads.add_orphan(std::move(place));
   }
+}
+
+void Collector::examine_suspects() {
+  for (const auto& [file, digest] : core_.suspects.take()) {
+    const auto problem = examine(storage::Place{file}, digest);
+    if (!problem) {
+      report("a file that failed a reader could not be looked at yet", problem.error());
+      core_.suspects.add(file, digest);
+      continue;
+    }
+    if (problem->empty()) continue;
+    // Does nothing when a push has brought another copy meanwhile.
+    Quarantine command{.context = core_.system_context(), .kind = ObjectKind::blob, .digest = digest, .file = file};
+    const auto outcome = core_.parts.committer.run(std::move(command));
+    if (!outcome) {
+      report("a damaged file could not be quarantined", outcome.error());
+      core_.suspects.add(file, digest);
+    } else if (outcome->quarantined) {
+      core_.note_quarantined(ObjectKind::blob, digest, file, *problem);
+    }
+  }
+}
+
+/// Reads the file from its begin to its end. What is wrong with it; empty when it holds what it should. Errors: it
+/// could not be tried (unavailable).
+Result<std::string> Collector::examine(const storage::Place& place, const oci::Digest& digest) const {
+  const auto opened = core_.parts.blobs.open(place);
+  if (opened.failed_with(ErrorCode::unavailable)) return opened.error();
+  if (!opened) return "the file cannot be opened: " + opened.error().log_detail;
+  oci::Hasher hasher(digest.algorithm());
+  std::vector<std::byte> slice(1 << 20);
+  for (std::uint64_t offset = 0; offset < opened->size;) {
+    if (stopping()) return make_error(ErrorCode::unavailable, "the server stops");
+    const auto read = storage::posix_file_system().read_at(opened->fd.get(), slice, offset);
+    if (!read) return "the file cannot be read at byte " + std::to_string(offset) + ": " + read.error().log_detail;
+    if (*read == 0) break;  // shorter than it was: the hash will tell
+    hasher.update(Bytes(slice).first(*read));
+    offset += *read;
+  }
+  return hasher.finish() == digest ? std::string() : "the bytes do not hash to the digest";
 }
 
 void Collector::expire_uploads() {

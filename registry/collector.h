@@ -41,6 +41,8 @@ class Collector {
   void collect_one_by_one(const std::vector<DueKey>& entries);
   void reap_files();
   void resolve_orphans();
+  void examine_suspects();
+  Result<std::string> examine(const storage::Place& place, const oci::Digest& digest) const;
   void expire_uploads();
   void fold_pulls();
   void trim_change_log();

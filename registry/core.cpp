@@ -38,12 +38,15 @@ UploadSession::Parts Core::session_parts() {
 Task<bool> Core::quarantine(ObjectKind kind, oci::Digest digest, std::string file, std::string what) {
   Quarantine command{.context = system_context(), .kind = kind, .digest = digest, .file = file};
   BERTH_CO_TRY(const auto outcome, co_await parts.committer.submit(std::move(command)));
-  if (outcome.quarantined) {
-    if (kind == ObjectKind::blob) verified.erase(digest);
-    log::error("stored bytes failed a check and are kept from readers until they are pushed again",
-               {{"digest", digest.to_string()}, {"file", file}, {"problem", what}});
-  }
+  if (outcome.quarantined) note_quarantined(kind, digest, file, what);
   co_return outcome.quarantined;
+}
+
+void Core::note_quarantined(ObjectKind kind, const oci::Digest& digest, const std::string& file,
+                            const std::string& what) {
+  if (kind == ObjectKind::blob) verified.erase(digest);
+  log::error("stored bytes failed a check and are kept from readers until they are pushed again",
+             {{"digest", digest.to_string()}, {"file", file}, {"problem", what}});
 }
 
 asio::awaitable<bool> Core::is_sound(oci::Digest digest, std::shared_ptr<const std::string> bytes) {

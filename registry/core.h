@@ -11,6 +11,7 @@
 #include "registry/index.h"
 #include "registry/pull_counter.h"
 #include "registry/registry.h"
+#include "registry/suspects.h"
 #include "registry/upload.h"
 #include "registry/uptime_clock.h"
 #include "registry/verified_blobs.h"
@@ -36,6 +37,8 @@ class Core {
   /// Stored bytes failed a check: nobody is given them again until a push replaces them. `file` names the copy that was
   /// read, empty for an inline one. False: another copy took its place meanwhile.
   Task<bool> quarantine(ObjectKind kind, oci::Digest digest, std::string file, std::string what);
+  /// After the command: tells the operator, and nobody relies on the copy any more.
+  void note_quarantined(ObjectKind kind, const oci::Digest& digest, const std::string& file, const std::string& what);
   /// Do these bytes hash to the digest? Long ones are hashed on the CPU pool.
   asio::awaitable<bool> is_sound(oci::Digest digest, std::shared_ptr<const std::string> bytes);
 
@@ -47,6 +50,7 @@ class Core {
   const UptimeClock uptime;
   PullCounter pulls;
   VerifiedBlobs verified;
+  Suspects suspects;
   MemoryBudget upload_memory;
   UploadTable uploads;
   // Last, so that they are waited for first.

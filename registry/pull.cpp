@@ -64,6 +64,10 @@ Task<std::optional<BlobContent>> try_open_blob(Core& core, oci::RepositoryName n
     content.digest = digest;
     content.size = size;
     content.file = std::make_shared<const storage::OpenBlob>(*std::move(file));
+    content.report_unreadable = [&core, digest, name = place.name] {
+      core.verified.erase(digest);  // a push that comes before the collector has looked shall bring a new copy
+      core.suspects.add(name, digest);
+    };
     co_return content;
   }
   BERTH_CO_TRY(const bool quarantined,

@@ -54,6 +54,9 @@ struct BlobContent {
   std::uint64_t size = 0;
   std::shared_ptr<const std::string> bytes;          ///< set for an inline blob
   std::shared_ptr<const storage::OpenBlob> file;     ///< set otherwise
+  /// Set beside `file`: to be called when the file could not be read to its end. It is read again, whole, and kept from
+  /// readers if it is damaged, until it is pushed again. Any thread, while the registry lives; never blocks.
+  std::function<void()> report_unreadable = {};
 };
 
 struct PutManifestRequest {

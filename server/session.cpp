@@ -217,6 +217,7 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   const auto end = co_await send(response, request.method != api::Method::head, !keep, body_bytes);
   environment_.handler.finished(request, response, body_bytes, end == ResponseWriter::End::complete,
                                 std::chrono::steady_clock::now() - begun);
+  if (end == ResponseWriter::End::unreadable && response.on_unreadable) response.on_unreadable();
   if (end != ResponseWriter::End::complete) {
     reset_ = true;  // Nothing that is still on its way may look like the end of the body.
     co_return Next::close;

@@ -90,6 +90,15 @@ Result<std::optional<Response>> answer_conditions(const Context& context) {
   return std::optional<Response>();
 }
 
+Response answer_ranges(const Context& context, const registry::BlobContent& content) {
+  const Headers& headers = context.request.headers;
+  if (!headers.has("Range") || !range_applies(headers, content.digest)) return whole(content);
+  const auto answer = oci::resolve_range(headers.get("Range"), content.size, context.options.ranges_max);
+  if (const auto* ranges = std::get_if<std::vector<oci::ByteRange>>(&answer)) return partial(content, *ranges);
+  if (std::holds_alternative<oci::Unsatisfiable>(answer)) return unsatisfiable(context, content.size);
+  return whole(content);
+}
+
 }  // namespace
 
 // A body of the right length stands for the GET's; the session leaves it out, so it has no bytes behind it.
@@ -107,12 +116,9 @@ Task<Response> get_blob(Context& context) {
                co_await context.registry().open_blob(context.repository(), context.digest()));
   BERTH_CO_TRY(auto conditional, answer_conditions(context));
   if (conditional) co_return *std::move(conditional);
-  const Headers& headers = context.request.headers;
-  if (!headers.has("Range") || !range_applies(headers, content.digest)) co_return whole(content);
-  const auto answer = oci::resolve_range(headers.get("Range"), content.size, context.options.ranges_max);
-  if (const auto* ranges = std::get_if<std::vector<oci::ByteRange>>(&answer)) co_return partial(content, *ranges);
-  if (std::holds_alternative<oci::Unsatisfiable>(answer)) co_return unsatisfiable(context, content.size);
-  co_return whole(content);
+  Response response = answer_ranges(context, content);
+  response.on_unreadable = content.report_unreadable;
+  co_return response;
 }
 
 Task<Response> delete_blob(Context& context) {

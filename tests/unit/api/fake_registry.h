@@ -36,13 +36,15 @@ class FakeRegistry final : public registry::Registry {
   registry::TagSet asked_tags;  ///< that may be deleted
   std::vector<std::string> calls;
   bool counted_pull = false;
+  int unreadable_reports = 0;
   std::function<void()> superseded;
 
   Task<registry::BlobContent> open_blob(const oci::RepositoryName&, const oci::Digest& digest) override {
     BERTH_CO_CHECK(enter("open_blob"));
     const auto found = blobs.find(digest.to_string());
     if (found == blobs.end()) co_return make_error(ErrorCode::blob_unknown, "no such blob");
-    registry::BlobContent content{digest, found->second.size(), std::make_shared<const std::string>(found->second), {}};
+    registry::BlobContent content{digest, found->second.size(), std::make_shared<const std::string>(found->second), {}, {}};
+    content.report_unreadable = [this] { ++unreadable_reports; };
     co_return content;
   }
   Task<std::uint64_t> blob_size(const oci::RepositoryName&, const oci::Digest& digest) override {

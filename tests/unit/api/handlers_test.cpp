@@ -29,6 +29,19 @@ TEST_CASE("every answer below /v2 carries the common headers") {
   CHECK(x.code() == "UNSUPPORTED");
 }
 
+TEST_CASE("whoever sends a blob can tell that its file could not be read") {
+  Exchange x;
+  x.registry.blobs[kText] = "0123456789";
+  for (const char* range : {"", "bytes=1-2", "bytes=1-2,4-5"}) {
+    INFO(range);
+    x.registry.unreadable_reports = 0;
+    x.send(Method::get, kBlob, {.headers = {{"Range", range}}});
+    REQUIRE(x.response.on_unreadable);
+    x.response.on_unreadable();
+    CHECK(x.registry.unreadable_reports == 1);
+  }
+}
+
 TEST_CASE("an incoming request id is not taken over") {
   Exchange x;
   x.send(Method::get, "/v2/", {.headers = {{"X-Request-Id", "chosen"}}});

@@ -150,6 +150,48 @@ TEST_CASE("a blob's file that was damaged is never served whole, and heals by th
   CHECK(blob_files(registry).size() == 1);
 }
 
+TEST_CASE("a file that failed a reader is read again, and quarantined only if it is damaged") {
+  struct Row {
+    const char* name;
+    bool rotten;
+    int open_fails_with;  // errno; 0: it does not
+    const char* seen;     // by a HEAD after the collector has looked
+  };
+  const auto row = GENERATE(values<Row>({{"sound", false, 0, "ok"},
+                                         {"other bytes", true, 0, "blob_unknown"},
+                                         {"the disk fails", false, EIO, "blob_unknown"},
+                                         {"no descriptors", false, EMFILE, "ok"}}));
+  INFO(row.name);
+  std::atomic<bool> failing{false};
+  TestRegistryOptions options = over(Engines::files);
+  options.wrap_blobs = [&](std::unique_ptr<storage::BlobStore> blobs) {
+    auto hook = [&](std::string_view operation) -> Result<void> {
+      if (failing && operation == "open") return storage::error_from_errno(row.open_fails_with, "open");
+      return {};
+    };
+    return std::make_unique<test::HookedBlobs>(std::move(blobs), hook);
+  };
+  TestRegistry registry(options);
+  const std::string bytes = content(kLarge, 8);
+  const oci::Digest digest = oci::sha256(bytes);
+  const auto name = TestRegistry::name("team/app");
+  REQUIRE(code(registry.push_blob("team/app", bytes)) == "ok");
+  const auto opened = registry.run(registry->open_blob(name, digest)).value();
+  REQUIRE(opened.report_unreadable);
+  opened.report_unreadable();
+  if (row.rotten) {
+    const auto file = blob_files(registry).at(0);
+    std::fstream(file, std::ios::in | std::ios::out | std::ios::binary).seekp(1000) << "rot";
+  }
+  failing = row.open_fails_with != 0;
+  registry.collect_now();
+  failing = false;
+  CHECK(code(registry.run(registry->blob_size(name, digest))) == row.seen);
+  REQUIRE(code(registry.push_blob("team/app", bytes)) == "ok");
+  registry.collect_now();
+  CHECK(registry.pull_blob("team/app", digest).value() == bytes);
+}
+
 TEST_CASE("a push after a restart replaces the stored copy, so bits that rotted silently heal") {
   TestRegistry registry(over(Engines::files));
   const std::string bytes = content(kLarge, 7);

@@ -123,6 +123,7 @@ TEST_CASE("HEAD, 204 and 304 have no body") {
   reply = client.exchange("HEAD /file HTTP/1.1\r\nHost: a\r\n\r\n", true);
   CHECK(reply.field("Content-Length") == "3000000");
   CHECK(server.handler.finished_of("/file") == Finished{"/file", 200, 0, true});
+  CHECK(server.handler.unreadable == 0);
   for (const std::string target : {"/empty204", "/empty304"}) {
     reply = client.get(target);
     CHECK(reply.field("Content-Length").empty());
@@ -333,6 +334,7 @@ TEST_CASE("a file that became shorter ends the connection in the middle of the b
   CHECK(reply.body.size() <= 2 << 20);
   CHECK(client.at_end());
   CHECK(!server.handler.finished_of("/file").complete);
+  CHECK(server.handler.unreadable == 1);
 }
 
 TEST_CASE("a file that cannot be read ends the connection in the middle of the body") {

@@ -67,6 +67,7 @@ struct Finished {
 class TestHandler final : public api::Handler {
  public:
   std::shared_ptr<storage::OpenBlob> file;
+  std::atomic<int> unreadable{0};  ///< answers whose file could not be read to its end
   std::shared_ptr<const std::string> memory;
   std::atomic<int> running{0};
   std::atomic<bool> loopback_seen{false};
@@ -141,6 +142,7 @@ class TestHandler final : public api::Handler {
     if (target.starts_with("/file")) {
       api::Response response;
       response.body.emplace_back(api::FileSlice{file, {0, file->size}});
+      response.on_unreadable = [this] { ++unreadable; };
       co_return response;
     }
     if (target.starts_with("/parts")) {
