@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "auth/actions.h"
+#include "auth/claim_rules.h"
 #include "oci/name.h"
 #include "registry/actor.h"
 #include "registry/pattern.h"
@@ -31,12 +32,24 @@ struct Ceiling {
   bool allows(Action action, const oci::RepositoryName* repository) const;
 };
 
+/// What a credential says of its bearer that cannot be looked up again. The tokens made for the bearer carry it.
+struct Testimony {
+  std::vector<std::string> groups = {};   ///< from a directory or an issuer; subjects: `group:dev`
+  std::vector<FederatedRole> roles = {};  ///< from the rules of an issuer
+  std::string credential = {};            ///< the robot secret or personal token that was shown; empty: none
+  bool operator==(const Testimony&) const = default;
+};
+
 struct Principal {
   std::string subject{kAnonymous};             ///< `user:alice`: who it is
   std::vector<std::string> subjects{subject};  ///< all that it counts as, itself included
   std::optional<Ceiling> ceiling = {};         ///< empty: none
   std::string method{kAnonymous};              ///< how it was authenticated, for the log
   registry::ActorId actor = registry::kAnonymousActor;
+  Testimony testimony = {};
+  /// A password of berth's own users was shown. Refresh tokens are for these alone: whatever else lets somebody in
+  /// (a robot's secret, a directory, an issuer) would be outlived by them.
+  bool may_refresh = false;
 
   /// `groups` are subjects: `group:dev`.
   static Principal authenticated(std::string subject, std::vector<std::string> groups, registry::ActorId actor,

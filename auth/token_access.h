@@ -1,7 +1,6 @@
 // Between rights and the words of tokens.
 #pragma once
 
-#include <cstdint>
 #include <span>
 
 #include "auth/policy.h"
@@ -14,11 +13,6 @@ namespace berth::auth {
 /// What issue_token() may put into a token for this principal: what its grants and its own ceiling allow. Both must
 /// outlive the function.
 GrantedActions granted_by(const Policy& policy, const Principal& principal);
-
-enum class TokenSource : std::uint8_t {
-  own,
-  outside,  ///< a token server that has one word for push and overwrite
-};
 
 /// What a token with this access is good for, at most. Entries that name no repository here give nothing, but for
 /// registry:catalog:*, which shows names in lists.

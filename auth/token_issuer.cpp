@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "auth/principal.h"
 #include "oci/digest.h"
 
 namespace berth::auth {
@@ -15,6 +14,8 @@ using nlohmann::json;
 constexpr ScopeActions kWireActions{ScopeAction::pull, ScopeAction::push, ScopeAction::delete_, ScopeAction::all};
 constexpr std::chrono::seconds kLifetimeMin{60};
 constexpr std::size_t kGroupsMax = 256;
+constexpr std::size_t kRolesMax = 1024;
+constexpr std::string_view kOutsideSubject = "federated:outside:";
 /// Larger ones are rare, and would make the memory of the kept ones large.
 constexpr std::size_t kKeptSizeMax = 4096;
 
@@ -22,18 +23,57 @@ Error malformed(const char* reason, const char* sentence) { return make_error(Er
 
 std::int64_t seconds_of(WallTime time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
 
-/// A claim of berth's own that is a list of texts; empty when it is missing.
+json json_of(const std::vector<FederatedRole>& roles) {
+  json list = json::array();
+  for (const FederatedRole& role : roles) {
+    json repositories = json::array();
+    for (const auto& pattern : role.repositories) repositories.push_back(pattern.text());
+    list.push_back({{"role", role.role}, {"repositories", std::move(repositories)}});
+  }
+  return list;
+}
+
+// Claims of berth's own; what is missing is empty.
+
+Result<std::string> text_of(const json& claims, const char* name) {
+  const auto member = claims.find(name);
+  if (member == claims.end()) return std::string();
+  if (!member->is_string()) return malformed("claim_malformed", "one of the token's claims is no text");
+  return member->get<std::string>();
+}
+
 Result<std::vector<std::string>> texts_of(const json& claims, const char* name) {
   std::vector<std::string> texts;
   const auto member = claims.find(name);
   if (member == claims.end()) return texts;
-  const auto bad = [] { return malformed("groups_malformed", "the token's groups are no list of texts"); };
+  const auto bad = [] { return malformed("claim_malformed", "one of the token's claims is no list of texts"); };
   if (!member->is_array() || member->size() > kGroupsMax) return bad();
   for (const json& element : *member) {
     if (!element.is_string()) return bad();
     texts.push_back(element.get<std::string>());
   }
   return texts;
+}
+
+Result<std::vector<FederatedRole>> roles_of(const json& claims) {
+  std::vector<FederatedRole> roles;
+  const auto member = claims.find("roles");
+  if (member == claims.end()) return roles;
+  const auto bad = [] { return malformed("claim_malformed", "the token's roles are no list of roles and repositories"); };
+  if (!member->is_array() || member->size() > kRolesMax) return bad();
+  for (const json& element : *member) {
+    if (!element.is_object()) return bad();
+    FederatedRole role;
+    BERTH_TRY(role.role, text_of(element, "role"));
+    BERTH_TRY(const auto patterns, texts_of(element, "repositories"));
+    for (const std::string& text : patterns) {
+      auto pattern = registry::RepositoryPattern::parse(text);
+      if (!pattern) return ignore(pattern), bad();
+      role.repositories.push_back(*std::move(pattern));
+    }
+    roles.push_back(std::move(role));
+  }
+  return roles;
 }
 
 }  // namespace
@@ -66,11 +106,14 @@ Result<IssuedToken> issue_token(const TokenOptions& options, const KeyRing& keys
                  {"iat", issued},
                  {"jti", made.id},
                  {"access", std::move(access)}};
-  if (!request.groups.empty()) claims["groups"] = request.groups;
-  if (!request.credential.empty()) claims["credential"] = request.credential;
+  const Testimony& testimony = request.testimony;
+  if (!request.method.empty()) claims["method"] = request.method;
+  if (!testimony.groups.empty()) claims["groups"] = testimony.groups;
+  if (!testimony.roles.empty()) claims["roles"] = json_of(testimony.roles);
+  if (!testimony.credential.empty()) claims["credential"] = testimony.credential;
   // Subjects from outside may hold bytes that are no text; they must not end the process.
   BERTH_TRY(made.token, key->sign_jwt(claims.dump(-1, ' ', false, json::error_handler_t::replace)));
-  if (made.token.size() > kTokenSizeMax || request.groups.size() > kGroupsMax) {
+  if (made.token.size() > kTokenSizeMax || testimony.groups.size() > kGroupsMax || testimony.roles.size() > kRolesMax) {
     return make_error(ErrorCode::request_invalid, "the request asks for more than fits into one token");
   }
   return made;
@@ -104,42 +147,57 @@ Result<std::vector<Scope>> access_of(const Claims& claims) {
 
 TokenVerifier::TokenVerifier(Options options) : options_(std::move(options)) {}
 
-Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::verify(std::string_view token, const KeyRing& keys, WallTime now) {
-  if (token.size() > kKeptSizeMax) return read(token, keys, now);
+bool TokenVerifier::still_good(const VerifiedToken& token, std::string_view audience, const KeyLookup& find_key,
+                               WallTime now) const {
+  const Claims& claims = token.claims;
+  const auto times = check_times(claims, now, options_.leeway);
+  if (!times) return ignore(times), false;
+  if (std::find(claims.audiences.begin(), claims.audiences.end(), audience) == claims.audiences.end()) return false;
+  // Keys that a chain of certificates proved are in no set; the roots do not change.
+  return options_.roots != nullptr || find_key(claims.key_id) != nullptr;
+}
+
+Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::verify(std::string_view token, std::string_view audience,
+                                                                   const KeyLookup& find_key, WallTime now) {
+  if (token.size() > kKeptSizeMax) return read(token, audience, find_key, now);
   Hash hash{};
   const oci::Digest digest = oci::sha256(token);
   std::copy_n(digest.raw().begin(), hash.size(), hash.begin());
   if (auto kept = find(hash)) {
-    const auto still = check_times(kept->claims, now, options_.leeway);
-    if (still && keys.find(kept->claims.key_id, now) != nullptr) return kept;
-    ignore(still);  // the long way says why
-    forget(hash);
+    if (still_good(*kept, audience, find_key, now)) return kept;
+    forget(hash);  // the long way says why
   }
-  BERTH_TRY(auto fresh, read(token, keys, now));
+  BERTH_TRY(auto fresh, read(token, audience, find_key, now));
   keep(hash, fresh);
   return fresh;
 }
 
-Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::read(std::string_view token, const KeyRing& keys,
-                                                                 WallTime now) const {
+Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::read(std::string_view token, std::string_view audience,
+                                                                 const KeyLookup& find_key, WallTime now) const {
   VerifyOptions options;
   options.issuers = {options_.issuer};
-  options.audiences = {options_.audience};
+  options.audiences = {std::string(audience)};
   options.now = now;
   options.leeway = options_.leeway;
   options.size_max = kTokenSizeMax;
-  const auto find_key = [&keys, now](std::string_view id) { return keys.find(id, now); };
+  options.roots = options_.roots.get();
   auto verified = std::make_shared<VerifiedToken>();
   BERTH_TRY(verified->claims, verify_jwt(token, find_key, options));
   const json& claims = *verified->claims.all;
+  const std::string& subject = verified->claims.subject;
+  verified->source = options_.source;
   BERTH_TRY(verified->access, access_of(verified->claims));
-  BERTH_TRY(verified->groups, texts_of(claims, "groups"));
-  const auto credential = claims.find("credential");
-  if (credential != claims.end()) {
-    if (!credential->is_string()) return malformed("credential_malformed", "the token's credential is no text");
-    verified->credential = credential->get<std::string>();
+  if (options_.source == TokenSource::own) {
+    BERTH_TRY(verified->method, text_of(claims, "method"));
+    BERTH_TRY(verified->testimony.groups, texts_of(claims, "groups"));
+    BERTH_TRY(verified->testimony.roles, roles_of(claims));
+    BERTH_TRY(verified->testimony.credential, text_of(claims, "credential"));
+    verified->subject = subject.empty() ? std::string(kAnonymous) : subject;
+  } else {
+    // Whatever else it claims is about somebody of the outside server's, not of berth's.
+    verified->subject = subject.empty() ? std::string(kAnonymous) : std::string(kOutsideSubject) + subject;
+    verified->method = "outside";
   }
-  verified->subject = verified->claims.subject.empty() ? std::string(kAnonymous) : verified->claims.subject;
   verified->claims.all.reset();
   return std::shared_ptr<const VerifiedToken>(std::move(verified));
 }

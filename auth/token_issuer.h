@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <list>
 #include <map>
@@ -17,6 +18,7 @@
 
 #include "auth/jose.h"
 #include "auth/key_ring.h"
+#include "auth/principal.h"
 #include "auth/scope.h"
 #include "base/env.h"
 #include "base/result.h"
@@ -30,8 +32,8 @@ struct TokenRequest {
   std::string subject;                   ///< "user:alice", "anonymous", …
   std::string audience;                  ///< the service
   std::vector<Scope> scopes;             ///< as asked for
-  std::vector<std::string> groups = {};  ///< subjects from outside (LDAP, OIDC) that hold as long as the token does
-  std::string credential = {};           ///< id of the robot secret or personal token that asked; may be empty
+  std::string method = {};               ///< how the subject was authenticated
+  Testimony testimony = {};              ///< holds as long as the token does
 };
 
 struct IssuedToken {
@@ -60,29 +62,37 @@ Result<IssuedToken> issue_token(const TokenOptions& options, const KeyRing& keys
 /// outside token servers. Errors: unauthorized (malformed or too long).
 Result<std::vector<Scope>> access_of(const Claims& claims);
 
+enum class TokenSource : std::uint8_t {
+  own,
+  outside,  ///< a token server that has one word for push and overwrite
+};
+
 struct VerifiedToken {
-  std::string subject;
+  std::string subject;  ///< of an outside server's token `federated:outside:SUB`; `anonymous` for nobody in particular
   std::vector<Scope> access;
-  std::vector<std::string> groups;
-  std::string credential;
+  std::string method;
+  Testimony testimony;
+  TokenSource source = TokenSource::own;
   Claims claims;  ///< without the JSON
 };
 
-/// Reads back what issue_token() made. Keeps what it verified, by SHA-256 of the token and until it expires, in shards
-/// of bounded size: clients send the same token with every request. A key that the ring no longer has, and times that
-/// no longer hold, end a kept token as they end any. Thread-safe.
+/// Reads back what issue_token() or an outside token server made. Keeps what it verified, by SHA-256 of the token and
+/// until it expires, in shards of bounded size: clients send the same token with every request. A key that is gone,
+/// another audience, and times that no longer hold end a kept token as they end any. Thread-safe.
 class TokenVerifier {
  public:
   struct Options {
     std::string issuer;
-    std::string audience;
+    TokenSource source = TokenSource::own;
+    std::shared_ptr<const RootCertificates> roots = nullptr;  ///< see VerifyOptions
     std::chrono::seconds leeway{60};
     std::size_t kept_max = 4096;
   };
   explicit TokenVerifier(Options options);
 
   /// Errors: unauthorized, as verify_jwt().
-  Result<std::shared_ptr<const VerifiedToken>> verify(std::string_view token, const KeyRing& keys, WallTime now);
+  Result<std::shared_ptr<const VerifiedToken>> verify(std::string_view token, std::string_view audience,
+                                                      const KeyLookup& find_key, WallTime now);
   /// Tokens kept now.
   std::size_t kept() const;
 
@@ -100,7 +110,9 @@ class TokenVerifier {
   };
   static constexpr std::size_t kShards = 8;
 
-  Result<std::shared_ptr<const VerifiedToken>> read(std::string_view token, const KeyRing& keys, WallTime now) const;
+  Result<std::shared_ptr<const VerifiedToken>> read(std::string_view token, std::string_view audience,
+                                                    const KeyLookup& find_key, WallTime now) const;
+  bool still_good(const VerifiedToken& token, std::string_view audience, const KeyLookup& find_key, WallTime now) const;
   std::shared_ptr<const VerifiedToken> find(const Hash& hash);
   void keep(const Hash& hash, std::shared_ptr<const VerifiedToken> token);
   void forget(const Hash& hash);

@@ -101,9 +101,10 @@ TEST_CASE("a token from a limited credential is as limited") {
     const TokenRequest request{.subject = principal.subject, .audience = "a", .scopes = {Scope::parse("repository:team/app:pull,push").value()}};
     const auto made = issue_token(options, keys, request, granted_by(rules, principal), kNow, entropy).value();
     CHECK(made.scope == "repository:team/app:pull,push");
-    TokenVerifier tokens({.issuer = "i", .audience = "a"});
+    TokenVerifier tokens({.issuer = "i"});
+    const auto find_key = [&keys](std::string_view id) { return keys.find(id, kNow); };
     Principal read = user("user:alice");
-    read.ceiling = ceiling_of(tokens.verify(made.token, keys, kNow).value()->access, TokenSource::own);
+    read.ceiling = ceiling_of(tokens.verify(made.token, "a", find_key, kNow).value()->access, TokenSource::own);
     return to_string(rules.granted(read, name("team/app")));
   };
   CHECK(through_token(limited) == "pull,push");

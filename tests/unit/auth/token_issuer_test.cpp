@@ -26,13 +26,40 @@ constexpr ScopeActions kPull{ScopeAction::pull};
 constexpr ScopeActions kPullPush{ScopeAction::pull, ScopeAction::push};
 
 Scope scope(std::string_view text) { return Scope::parse(text).value(); }
+registry::RepositoryPattern pattern(std::string_view text) { return registry::RepositoryPattern::parse(text).value(); }
 
 KeyRing ring(WallTime active_from = kNow - 24h) {
   return KeyRing({{SigningKey::generate(Algorithm::es256).value(), active_from}}, {});
 }
 
 TokenOptions issuer() { return {.issuer = "https://registry.example", .lifetime = 300s}; }
-TokenVerifier::Options verifier() { return {.issuer = "https://registry.example", .audience = "registry.example"}; }
+
+/// A verifier of one service.
+class Reader {
+ public:
+  struct Options {
+    std::string issuer = "https://registry.example";
+    std::string audience = "registry.example";
+    std::size_t kept_max = 4096;
+    TokenSource source = TokenSource::own;
+  };
+  explicit Reader(const Options& options)
+      : tokens_({.issuer = options.issuer, .source = options.source, .kept_max = options.kept_max}),
+        audience_(options.audience) {}
+  Result<std::shared_ptr<const VerifiedToken>> verify(const std::string& token, const KeyRing& keys, WallTime now) {
+    return verify_for(audience_, token, keys, now);
+  }
+  Result<std::shared_ptr<const VerifiedToken>> verify_for(const std::string& audience, const std::string& token,
+                                                          const KeyRing& keys, WallTime now) {
+    return tokens_.verify(token, audience, [&](std::string_view id) { return keys.find(id, now); }, now);
+  }
+  std::size_t kept() const { return tokens_.kept(); }
+
+ private:
+  TokenVerifier tokens_;
+  std::string audience_;
+};
+Reader::Options verifier() { return {}; }
 
 /// alice may push to team/app and pull team/base, and nothing else.
 ScopeActions alice(const Scope& wanted) {
@@ -92,20 +119,22 @@ TEST_CASE("a token holds what is asked and granted") {
 
 TEST_CASE("a token is read back into its subject and ceiling") {
   Issued world;
-  TokenVerifier tokens(verifier());
+  Reader tokens(verifier());
   TokenRequest request{.subject = "user:alice",
                        .audience = "registry.example",
                        .scopes = {scope("repository:team/app:pull,push"), scope("repository:other:pull")},
-                       .groups = {"group:dev", "group:ops"},
-                       .credential = "42"};
+                       .method = "robots",
+                       .testimony = {.groups = {"group:dev", "group:ops"},
+                                     .roles = {{.role = "writer", .repositories = {pattern("team/**"), pattern("x")}}},
+                                     .credential = "42"}};
   const auto made = issue_token(issuer(), world.keys, request, alice, kNow, world.entropy).value();
   const auto read = tokens.verify(made.token, world.keys, kNow);
   REQUIRE(read);
   const VerifiedToken& token = **read;
   CHECK(token.subject == "user:alice");
   CHECK(token.access == std::vector{scope("repository:team/app:pull,push"), scope("repository:other:")});
-  CHECK(token.groups == request.groups);
-  CHECK(token.credential == "42");
+  CHECK(token.method == "robots");
+  CHECK(token.testimony == request.testimony);
   CHECK(token.claims.token_id == made.id);
   CHECK(tokens.verify(world.issue({}, "anonymous")->token, world.keys, kNow).value()->subject == "anonymous");
 }
@@ -119,7 +148,7 @@ TEST_CASE("a token for too much is not made") {
   const auto made = world.issue(many);
   REQUIRE(made);
   CHECK(made->token.size() < kTokenSizeMax);
-  TokenVerifier tokens(verifier());
+  Reader tokens(verifier());
   CHECK(tokens.verify(made->token, world.keys, kNow).value()->access.size() == 60);
   CHECK(tokens.kept() == 0);  // too large to keep, and good all the same
 
@@ -134,7 +163,7 @@ TEST_CASE("a token for too much is not made") {
 
 TEST_CASE("a kept token ends when it would end anyway") {
   Issued world;
-  TokenVerifier tokens(verifier());
+  Reader tokens(verifier());
   const std::string token = world.issue({scope("repository:team/app:pull")})->token;
   const auto first = tokens.verify(token, world.keys, kNow).value();
   CHECK(tokens.kept() == 1);
@@ -151,12 +180,16 @@ TEST_CASE("a kept token ends when it would end anyway") {
   SECTION("another verifier does not know it") {
     auto options = verifier();
     options.audience = "other.example";
-    TokenVerifier other(options);
+    Reader other(options);
     CHECK(reason(other.verify(token, world.keys, kNow)) == "audience_wrong");
     options = verifier();
     options.issuer = "https://other.example";
-    TokenVerifier another(options);
+    Reader another(options);
     CHECK(reason(another.verify(token, world.keys, kNow)) == "issuer_wrong");
+  }
+  SECTION("another service asks") {
+    CHECK(reason(tokens.verify_for("other.example", token, world.keys, kNow)) == "audience_wrong");
+    CHECK(tokens.verify(token, world.keys, kNow));
   }
   SECTION("a changed token is another one") {
     std::string changed = token;
@@ -167,7 +200,7 @@ TEST_CASE("a kept token ends when it would end anyway") {
   SECTION("only so many are kept") {
     auto options = verifier();
     options.kept_max = 16;
-    TokenVerifier small(options);
+    Reader small(options);
     for (int i = 0; i < 100; ++i) REQUIRE(small.verify(world.issue({})->token, world.keys, kNow));
     CHECK(small.kept() <= 16);
     CHECK(small.kept() >= 8);
@@ -188,9 +221,15 @@ TEST_CASE("claims of berth's own that are malformed are refused") {
       {"actions are a text", {{"access", {{{"type", "repository"}, {"name", "a"}, {"actions", "pull"}}}}}, "access_malformed"},
       {"an action is a number", {{"access", {{{"type", "repository"}, {"name", "a"}, {"actions", {1}}}}}}, "access_malformed"},
       {"too long", {{"access", std::vector<json>(kScopesMax + 1, json{{"type", "a"}, {"name", "b"}, {"actions", json::array()}})}}, "access_malformed"},
-      {"groups are a text", {{"groups", "group:admins"}}, "groups_malformed"},
-      {"a group is a number", {{"groups", {1}}}, "groups_malformed"},
-      {"credential is a number", {{"credential", 1}}, "credential_malformed"},
+      {"groups are a text", {{"groups", "group:admins"}}, "claim_malformed"},
+      {"a group is a number", {{"groups", {1}}}, "claim_malformed"},
+      {"credential is a number", {{"credential", 1}}, "claim_malformed"},
+      {"method is a list", {{"method", {"users"}}}, "claim_malformed"},
+      {"roles are a text", {{"roles", "admin"}}, "claim_malformed"},
+      {"a role is a text", {{"roles", {"admin"}}}, "claim_malformed"},
+      {"a role's name is a number", {{"roles", {{{"role", 1}, {"repositories", {"**"}}}}}}, "claim_malformed"},
+      {"a role's repositories are a text", {{"roles", {{{"role", "admin"}, {"repositories", "**"}}}}}, "claim_malformed"},
+      {"a role's repository is no pattern", {{"roles", {{{"role", "admin"}, {"repositories", {"A B"}}}}}}, "claim_malformed"},
       {"access is null, as Go writes none", {{"access", nullptr}}, ""},
       {"no actions, as Go writes none", {{"access", {{{"type", "repository"}, {"name", "a"}, {"actions", nullptr}}}}}, ""},
       {"a class and an unknown action", {{"access", {{{"type", "repository"}, {"class", ""}, {"name", "a"}, {"actions", {"fly"}}}}}}, ""},
@@ -198,7 +237,7 @@ TEST_CASE("claims of berth's own that are malformed are refused") {
   };
   const SigningKey key = SigningKey::generate(Algorithm::eddsa).value();
   const KeyRing keys({{key, kNow}}, {});
-  TokenVerifier tokens(verifier());
+  Reader tokens(verifier());
   for (const auto& row : rows) {
     INFO(row.name);
     json claims = {{"iss", "https://registry.example"}, {"aud", "registry.example"}, {"sub", "user:alice"},
@@ -210,6 +249,32 @@ TEST_CASE("claims of berth's own that are malformed are refused") {
       for (const Scope& one : (*read)->access) CHECK(one.actions().empty());
     }
   }
+}
+
+TEST_CASE("a token of an outside server says nothing of berth's own people") {
+  const SigningKey key = SigningKey::generate(Algorithm::eddsa).value();
+  const KeyRing keys({{key, kNow}}, {});
+  Reader tokens({.source = TokenSource::outside});
+  const auto read = [&](const char* subject) {
+    const json claims = {{"iss", "https://registry.example"},
+                         {"aud", "registry.example"},
+                         {"sub", subject},
+                         {"exp", 1'767'225'900},
+                         {"iat", 1'767'225'600},
+                         {"method", "users"},
+                         {"groups", {"group:admins"}},
+                         {"roles", {{{"role", "admin"}, {"repositories", {"**"}}}}},
+                         {"credential", "1"},
+                         {"access", {{{"type", "repository"}, {"name", "team/app"}, {"actions", {"pull"}}}}}};
+    return tokens.verify(key.sign_jwt(claims.dump()).value(), keys, kNow).value();
+  };
+  const auto token = read("user:alice");
+  CHECK(token->source == TokenSource::outside);
+  CHECK(token->subject == "federated:outside:user:alice");
+  CHECK(token->method == "outside");
+  CHECK(token->testimony == Testimony{});
+  CHECK(token->access == std::vector{scope("repository:team/app:pull")});
+  CHECK(read("")->subject == "anonymous");
 }
 
 TEST_CASE("keys come, sign, retire and go") {
@@ -262,7 +327,7 @@ TEST_CASE("a token outlives the change of keys") {
   const TokenRequest request{.subject = "user:alice", .audience = "registry.example", .scopes = {}};
   const auto old = issue_token(issuer(), keys, request, alice, kNow, entropy).value();
   const auto young = issue_token(issuer(), keys, request, alice, kNow + 2s, entropy).value();
-  TokenVerifier tokens(verifier());
+  Reader tokens(verifier());
   CHECK(tokens.verify(old.token, keys, kNow + 300s).value()->claims.key_id == a.id());
   CHECK(tokens.verify(young.token, keys, kNow + 300s).value()->claims.key_id == b.id());
 }
@@ -271,7 +336,7 @@ TEST_CASE("many threads verify at once") {
   Issued world;
   auto options = verifier();
   options.kept_max = 16;
-  TokenVerifier tokens(options);
+  Reader tokens(options);
   std::vector<std::string> texts;
   for (int i = 0; i < 40; ++i) texts.push_back(world.issue({scope("repository:team/app:pull")})->token);
   std::vector<std::thread> threads;
@@ -299,9 +364,9 @@ TEST_CASE("bench: what a token costs", "[.bench]") {
   time("issue", 500, [&] { ignore(world.issue({scope("repository:team/app:pull,push")})); });
   const std::string token = world.issue({scope("repository:team/app:pull,push")})->token;
   auto options = verifier();
-  TokenVerifier kept(options);
+  Reader kept(options);
   options.kept_max = 0;
-  TokenVerifier anew(options);
+  Reader anew(options);
   time("verify", 2000, [&] { ignore(anew.verify(token, world.keys, kNow)); });
   time("verify, kept", 20'000, [&] { ignore(kept.verify(token, world.keys, kNow)); });
 }
