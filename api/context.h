@@ -11,6 +11,7 @@
 #include "api/http.h"
 #include "api/query.h"
 #include "api/service.h"
+#include "auth/caller.h"
 #include "auth/policy.h"
 #include "auth/principal.h"
 #include "base/env.h"
@@ -67,17 +68,31 @@ struct Context {
   const ServiceOptions& options;
   const Lifecycle& lifecycle;
   const Clock& clock;
-  const auth::Policy& policy;
+  const auth::Policy& policy;  ///< of now: stays the same for the whole request
   MemoryBudget& manifest_memory;
-  registry::Registry* registry_or_null;  ///< null for the health routes of a server that is not up yet
+  const Backends* backends;  ///< null for the health routes of a server that is not up yet
   registry::Actor actor;      ///< the principal, as the registry knows it
   auth::Principal principal;  ///< who asks, as the policy knows it
+  auth::Caller caller;        ///< what it showed
   Target target;
   Query query;
 
   registry::Registry& registry() const {
-    assert(registry_or_null != nullptr);
-    return *registry_or_null;
+    assert(backends != nullptr);
+    return backends->registry;
+  }
+  /// For the routes of accounts and tokens: not in every test.
+  registry::Identities& identities() const {
+    assert(backends != nullptr && backends->identities != nullptr);
+    return *backends->identities;
+  }
+  auth::AccessControl& access() const {
+    assert(backends != nullptr && backends->access != nullptr);
+    return *backends->access;
+  }
+  auth::TokenService& tokens() const {
+    assert(backends != nullptr && backends->tokens != nullptr);
+    return *backends->tokens;
   }
   const oci::RepositoryName& repository() const { return *target.repository; }
   const oci::Digest& digest() const { return *target.digest; }

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "auth/caller.h"
 #include "base/task.h"
 #include "oci/range.h"
 #include "registry/buffer.h"
@@ -48,13 +49,7 @@ class BodySource {
   virtual std::function<void()> interrupter() = 0;
 };
 
-/// A certificate that a client proved to hold, vouched for by an authority of its listener's client_ca.
-struct ClientCertificate {
-  std::string subject;  ///< RFC 2253: "CN=builder,O=Example"
-  std::vector<std::string> dns_names;
-  std::vector<std::string> uris;
-  std::vector<std::string> emails;
-};
+using auth::ClientCertificate;
 
 struct Request {
   Method method = Method::get;
@@ -71,6 +66,8 @@ struct Request {
   bool has_body = false;                            ///< a body is announced, maybe of zero bytes when chunked
   BodySource* body = nullptr;                       ///< never null
   std::string_view operation;                       ///< set by the pipeline: the route's name, for the access log
+  std::string principal;                            ///< likewise: who asked, `user:alice`
+  std::string credential;                           ///< likewise: what it came in with ("password"); never the secret
 };
 
 /// Part of an open file, sent by sendfile.

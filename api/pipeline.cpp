@@ -13,6 +13,7 @@
 #include <atomic>
 #include <boost/system/system_error.hpp>
 #include <exception>
+#include <optional>
 
 #include "api/access_log.h"
 #include "api/context.h"
@@ -67,7 +68,10 @@ class Pipeline final : public Service {
         policy_(auth::Policy::allow_all()),
         manifest_memory_(options_.manifest_bodies_bytes_max) {}
 
-  void attach(registry::Registry& registry) override { registry_.store(&registry, std::memory_order_release); }
+  void attach(const Backends& backends) override {
+    attached_.emplace(backends);
+    backends_.store(&*attached_, std::memory_order_release);
+  }
 
   asio::awaitable<Response> handle(Request& request) override {
     if (request.id.empty()) request.id = make_uuid(entropy_);
@@ -106,8 +110,8 @@ class Pipeline final : public Service {
     }
     const Route& route = *match.route;
     request.operation = route.operation;
-    registry::Registry* const registry = registry_.load(std::memory_order_acquire);
-    if (registry == nullptr && route.needs_registry) {
+    const Backends* const backends = backends_.load(std::memory_order_acquire);
+    if (backends == nullptr && route.needs_registry) {
       co_return make_error(ErrorCode::unavailable, "the registry is starting");
     }
     BERTH_CO_TRY(auto repository, parse_repository(match));
@@ -128,9 +132,10 @@ class Pipeline final : public Service {
                     .clock = clock_,
                     .policy = policy_,
                     .manifest_memory = manifest_memory_,
-                    .registry_or_null = registry,
+                    .backends = backends,
                     .actor = principal.as_actor(request.id),
                     .principal = std::move(principal),
+                    .caller = {},
                     .target = std::move(target),
                     .query = std::move(query)};
     co_return co_await route.handle(context);
@@ -150,7 +155,8 @@ class Pipeline final : public Service {
   Entropy& entropy_;
   const auth::Policy policy_;
   MemoryBudget manifest_memory_;
-  std::atomic<registry::Registry*> registry_{nullptr};
+  std::optional<Backends> attached_;
+  std::atomic<const Backends*> backends_{nullptr};  ///< null, then `attached_`
 };
 
 }  // namespace

@@ -10,6 +10,14 @@
 #include "base/env.h"
 #include "registry/registry.h"
 
+namespace berth::registry {
+class Identities;
+}
+namespace berth::auth {
+class AccessControl;
+class TokenService;
+}  // namespace berth::auth
+
 namespace berth::api {
 
 /// How far the process is in its life; written by server/, read by the health routes. Thread-safe.
@@ -31,11 +39,20 @@ struct ServiceOptions {
   std::vector<std::string> allowed_hosts;  ///< besides loopback names, on listeners that trust this machine
 };
 
-/// Everything is const after construction; `registry` may be null until `started` (health routes answer meanwhile,
-/// all else 503).
+/// What stands behind the routes; all outlive the service. Null in tests of what does not need it: without `access`
+/// everybody may do everything.
+struct Backends {
+  registry::Registry& registry;
+  registry::Identities* identities = nullptr;
+  auth::AccessControl* access = nullptr;
+  auth::TokenService* tokens = nullptr;
+};
+
+/// Everything is const after construction but for the backends, which are attached once, when they are open: until then
+/// the health routes answer and all else is 503.
 class Service : public Handler {
  public:
-  virtual void attach(registry::Registry& registry) = 0;
+  virtual void attach(const Backends& backends) = 0;
 };
 
 std::unique_ptr<Service> make_service(ServiceOptions options, const Lifecycle& lifecycle, const Clock& clock,

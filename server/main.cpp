@@ -203,7 +203,7 @@ int serve(const cli::ServeCall& call) {
       server::registry_options(settings));
   if (!opened) return fail(opened.error());
   registry = *std::move(opened);
-  service->attach(*registry);
+  service->attach({.registry = *registry});
   lifecycle.started.store(true);
   log::info("ready");
 

@@ -122,7 +122,7 @@ class WholeServer final : public TestServer {
     BERTH_TRY(registry_, registry::open_registry(parts, cache_, setup.registry));
     service_ = api::make_service(setup.service, lifecycle_, system_clock_, entropy_);
     if (setup.started) {
-      service_->attach(*registry_);
+      service_->attach({.registry = *registry_});
       lifecycle_.started = true;
     }
     set_disk_full(setup.disk_full);

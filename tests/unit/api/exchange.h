@@ -74,7 +74,7 @@ class Exchange {
  public:
   explicit Exchange(ServiceOptions options = {}, bool attached = true)
       : service(make_service(std::move(options), lifecycle, clock, entropy)) {
-    if (attached) service->attach(registry);
+    if (attached) service->attach({.registry = registry});
   }
 
   const Response& send(Method method, std::string target, Options options = {}) {

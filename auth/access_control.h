@@ -1,0 +1,97 @@
+// Who is asking? The one place where credentials become principals, and where the policy of now is had.
+//
+// What was shown is looked at in this order: the local socket, `Authorization: Bearer`, `Authorization: Basic` by the
+// configured methods, the client certificate; who shows nothing is anonymous. Whatever is shown must be good: a bad
+// credential is refused and never taken for none.
+//
+// Nobody's rights are kept: a principal is made anew from the identities at every request (what was looked up is used
+// again only while Identities::version() stands still), so who is disabled, deleted, or taken out of a group is so at
+// the next request, whatever credential is shown. Only the slow check of a password is remembered, for a minute.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/caller.h"
+#include "auth/policy.h"
+#include "auth/principal.h"
+#include "base/env.h"
+#include "base/http_client.h"
+#include "base/task.h"
+
+namespace berth::registry {
+class Identities;
+}
+
+namespace berth::auth {
+
+struct AuthOptions;
+struct VerifiedToken;
+class TokenService;
+
+/// Of the local socket: administrator of everything, whatever the grants say. No grant can name it.
+inline constexpr std::string_view kLocalRoot = "local:root";
+
+/// Thread-safe. Errors of the Tasks: unauthorized (the message is for the client and the same whatever is wrong;
+/// `log_detail` says what), too_many_requests (see retry_after()), unavailable; those of the identities.
+class AccessControl {
+ public:
+  /// All outlive it.
+  struct Parts {
+    registry::Identities& identities;
+    TokenService& tokens;
+    HttpClient& http;     ///< asks outside issuers for their keys
+    Pool& disk_pool;      ///< reads files
+    Pool& password_pool;  ///< hashes passwords: nothing else shall wait for these
+    const Clock& clock;
+    Entropy& entropy;
+  };
+  /// Blocks: reads the htpasswd file. Errors: request_invalid, io_error, with a sentence for the operator.
+  static Result<std::unique_ptr<AccessControl>> create(AuthOptions options, const Parts& parts);
+  AccessControl(const AccessControl&) = delete;
+  AccessControl& operator=(const AccessControl&) = delete;
+  /// Stops.
+  ~AccessControl();
+
+  /// False: whoever reaches a listener may do everything there but manage accounts, and no credential is looked at.
+  bool enabled() const;
+  const AuthOptions& options() const;
+
+  Task<Principal> identify(Caller caller);
+  /// Tries the methods in their order. `peer` is the address that the login counts for.
+  Task<Principal> identify_password(std::string user, std::string password, std::string peer);
+  /// A JWT of one of the issuers that are set up. It is not tried as a password.
+  Task<Principal> identify_jwt(std::string jwt, std::string peer);
+  /// The subject of a good token, when it is still there and may come in, with its groups of now. Its ceiling is the
+  /// token's access. What an outside server's token says is a right by itself.
+  Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token);
+  /// Whoever a subject stands for, as if it had just come in with its own credential: for questions about others
+  /// (access/explain). Somebody from outside has the groups that berth itself knows. Never fails for a subject that
+  /// does not exist or may not come in: such a one has no group.
+  Task<Principal> principal_of_subject(std::string subject);
+
+  /// How long whoever was refused with too_many_requests should wait.
+  std::chrono::seconds retry_after(std::string_view user, std::string_view peer);
+  std::chrono::seconds retry_after(const Caller& caller);
+
+  /// The policy of now: configured roles and grants, and stored ones.
+  Task<std::shared_ptr<const Policy>> policy();
+  /// After the configuration was read again.
+  void set_configured(std::vector<Role> roles, std::vector<Grant> grants);
+
+  /// A new hash for a password that somebody chose. Errors: as PasswordChecker::hash().
+  Task<std::string> hash_password(std::string password);
+
+  /// Ends what waits for others, while the contexts of those who wait are still there. Idempotent.
+  void stop();
+
+ private:
+  class Impl;
+  explicit AccessControl(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace berth::auth
