@@ -4,25 +4,13 @@
 #include <iterator>
 #include <set>
 
+#include "registry/identities/check.h"
 #include "registry/index.h"
+#include "registry/tables.h"
 
 namespace berth::registry {
 
 namespace {
-
-template <class Key>
-using Table = std::map<Key, typename Key::Record>;
-
-template <class Key>
-Result<void> load(const kv::Reader& reader, const std::string& prefix, Table<Key>& table) {
-  BERTH_TRY(const auto cursor, reader.scan(Key::kFamily, kv::prefix_range(prefix)));
-  for (; cursor->valid(); cursor->next()) {
-    BERTH_TRY(Key key, Key::decode(cursor->key()));
-    BERTH_TRY(auto record, decode<typename Key::Record>(cursor->value()));
-    table.emplace(std::move(key), std::move(record));
-  }
-  return cursor->status();
-}
 
 /// Everything but the logs.
 struct Everything {
@@ -88,12 +76,6 @@ Result<Everything> load_everything(const kv::Reader& reader) {
   }
   BERTH_CHECK(cursor->status());
   return all;
-}
-
-template <class Key>
-const typename Key::Record* find(const Table<Key>& table, const Key& key) {
-  const auto found = table.find(key);
-  return found == table.end() ? nullptr : &found->second;
 }
 
 Figures count(const Everything& all) {
@@ -395,7 +377,10 @@ Result<Figures> recount(const kv::Reader& reader) {
 
 Result<std::vector<std::string>> check_index(const kv::Reader& reader, std::size_t findings_max) {
   BERTH_TRY(const Everything all, load_everything(reader));
-  return Check(all, findings_max).run();
+  std::vector<std::string> findings = Check(all, findings_max).run();
+  BERTH_TRY(std::vector<std::string> others, check_identities(reader, findings_max - findings.size()));
+  std::move(others.begin(), others.end(), std::back_inserter(findings));
+  return findings;
 }
 
 }  // namespace berth::registry

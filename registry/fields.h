@@ -1,4 +1,5 @@
-// Reading and writing the fields of a record; see records.h for the form. Used by records.cpp alone.
+// Reading and writing the fields of a record; see records.h for the form. Used by records.cpp and
+// identities/records.cpp alone.
 //
 // A record's fields are listed once, as calls `fields(number, member)`, in ascending order of their numbers.
 // FieldWriter writes them, FieldReader fills them in. Both are the same for the caller, so the two directions cannot
@@ -10,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "base/env.h"
 #include "oci/digest.h"
@@ -59,6 +61,30 @@ class FieldWriter {
   void operator()(std::uint64_t number, const oci::Digest& value) { field(number, value.key()); }
   void operator()(std::uint64_t number, const std::optional<oci::Digest>& value) {
     if (value) field(number, value->key());
+  }
+  void operator()(std::uint64_t number, bool value) { (*this)(number, static_cast<std::uint64_t>(value)); }
+  /// Each with its length.
+  void operator()(std::uint64_t number, const std::vector<std::string>& values) {
+    std::string payload;
+    for (const std::string& value : values) append_sized(payload, value);
+    if (!payload.empty()) field(number, payload);
+  }
+  void operator()(std::uint64_t number, const std::vector<std::uint64_t>& values) {
+    std::string payload;
+    for (const std::uint64_t value : values) append_varint(payload, value);
+    if (!payload.empty()) field(number, payload);
+  }
+  /// Parts that have fields of their own: each the length of its fields, then these. `list` is theirs.
+  template <class Part, class List>
+  void parts(std::uint64_t number, const std::vector<Part>& values, List list) {
+    std::string payload;
+    for (const Part& value : values) {
+      std::string part;
+      FieldWriter writer(part);
+      list(value, writer);
+      append_sized(payload, part + value.unknown);
+    }
+    if (!payload.empty()) field(number, payload);
   }
 
  private:
@@ -116,6 +142,46 @@ class FieldReader {
     if (!digest) failed_ = true;
     if (!failed_) value = *digest;
   }
+  void operator()(std::uint64_t number, bool& value) {
+    std::uint64_t plain = 0;
+    (*this)(number, plain);
+    if (plain > 1) failed_ = true;
+    value = plain == 1;
+  }
+  void operator()(std::uint64_t number, std::vector<std::string>& values) {
+    std::optional<std::string_view> payload = take(number);
+    if (!payload) return;
+    if (payload->empty()) failed_ = true;
+    while (!failed_ && !payload->empty()) {
+      const std::optional<std::string_view> value = take_sized(*payload);
+      if (!value) failed_ = true;
+      if (value) values.emplace_back(*value);
+    }
+  }
+  void operator()(std::uint64_t number, std::vector<std::uint64_t>& values) {
+    std::optional<std::string_view> payload = take(number);
+    if (!payload) return;
+    if (payload->empty()) failed_ = true;
+    while (!failed_ && !payload->empty()) {
+      const std::optional<std::uint64_t> value = take_varint(*payload);
+      if (!value) failed_ = true;
+      if (value) values.push_back(*value);
+    }
+  }
+  template <class Part, class List>
+  void parts(std::uint64_t number, std::vector<Part>& values, List list) {
+    std::optional<std::string_view> payload = take(number);
+    if (!payload) return;
+    if (payload->empty()) failed_ = true;
+    while (!failed_ && !payload->empty()) {
+      const std::optional<std::string_view> bytes = take_sized(*payload);
+      Part part{};
+      FieldReader reader(bytes.value_or(std::string_view{}));
+      list(part, reader);
+      if (!bytes || !reader.finish(part.unknown)) failed_ = true;
+      if (!failed_) values.push_back(std::move(part));
+    }
+  }
 
   /// Everything that is left has a higher number than any known field and is well-formed: kept as it is. False when the
   /// bytes are not a record.
@@ -163,5 +229,27 @@ class FieldReader {
   std::string_view payload_;
   bool failed_ = false;
 };
+
+inline constexpr char kRecordVersion = 1;
+
+inline Error damaged() { return make_error(ErrorCode::corrupt, "the index holds a damaged record"); }
+
+/// `list` calls `fields(number, member)` for each field of the record.
+template <class Record, class List>
+std::string encode_record(const Record& record, List list) {
+  std::string out(1, kRecordVersion);
+  FieldWriter writer(out);
+  list(record, writer);
+  return out += record.unknown;
+}
+template <class Record, class List>
+Result<Record> decode_record(std::string_view bytes, List list) {
+  if (bytes.empty() || bytes[0] != kRecordVersion) return damaged();
+  Record record{};
+  FieldReader reader(bytes.substr(1));
+  list(record, reader);
+  if (!reader.finish(record.unknown)) return damaged();
+  return record;
+}
 
 }  // namespace berth::registry::fields

@@ -86,6 +86,9 @@ class Index {
     transaction_.touch(cache_key(name_space, repository, reference));
   }
 
+  /// Something changed that is filed under no repository (identities/signal.h).
+  void touch(std::string_view what) { transaction_.touch(std::string(what)); }
+
   /// Appends this command's entry to the change log, if it wrote anything replicated. Last thing of every apply().
   void record_change();
 

@@ -29,6 +29,7 @@
 //   usage       01      repository u64                                     UsageRecord
 //               02      namespace u64, project                             ProjectUsageRecord
 //               03      repository u64, reference                          PullsRecord
+//   identities  see identities/keys.h, which has one kind of entry in `queues` (03) as well
 //
 // u64 is big-endian; a digest is its algorithm byte and its 32 or 64 raw bytes; a string that is not last ends in 00.
 // So the order of keys is the order of their values, field by field. All numbers here reach the disk: never renumber.
@@ -60,8 +61,8 @@ using Uptime = std::chrono::milliseconds;
 
 namespace family {
 inline constexpr kv::Family meta = 0, names = 1, objects = 2, bytes = 3, links = 4, manifests = 5, tags = 6,
-                            tag_log = 7, queues = 8, log = 9, usage = 10;
-inline constexpr std::size_t count = 11;
+                            tag_log = 7, queues = 8, log = 9, usage = 10, identities = 11;
+inline constexpr std::size_t count = 12;
 }  // namespace family
 
 /// The families in their order, as a store is opened with them.
@@ -79,6 +80,7 @@ enum class ObjectKind : std::uint8_t { blob = 1, manifest = 2 };
 enum class Counter : std::uint8_t {
   repositories = 1,  ///< the last repository id that was given
   referrers = 2,     ///< the last sequence number of a referrer
+  identities = 3,    ///< the last number that a change of an identity was given; see identities/commands/change.h
 };
 
 /// What a tag can be listed by, beside its name.

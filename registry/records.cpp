@@ -24,7 +24,7 @@ inline constexpr std::uint64_t kLast<oci::EdgeKind> = 4;
 template <>
 inline constexpr std::uint64_t kLast<TagChange> = 3;
 template <>
-inline constexpr std::uint64_t kLast<CommandKind> = 15;
+inline constexpr std::uint64_t kLast<CommandKind> = 40;
 
 void append_varint(std::string& out, std::uint64_t value) {
   while (value >= 0x80) {
@@ -64,8 +64,6 @@ std::optional<std::string_view> take_sized(std::string_view& in) {
 }  // namespace fields
 
 namespace {
-
-constexpr char kRecordVersion = 1;
 
 // One list of fields for each record: numbers are on disk, never change or reuse one, and new ones go at the end with a
 // number above all others. `Self` is const when the list is used for writing.
@@ -276,31 +274,21 @@ void list(Self& r, Fields& f, std::conditional_t<std::is_const_v<Self>, const st
   f(5, writes);
 }
 
-Error damaged() { return make_error(ErrorCode::corrupt, "the index holds a damaged record"); }
-
 }  // namespace
 
 template <class Record>
 std::string encode(const Record& record) {
-  std::string out(1, kRecordVersion);
-  fields::FieldWriter writer(out);
-  list(record, writer);
-  return out += record.unknown;
+  return fields::encode_record(record, [](const Record& r, auto& f) { list(r, f); });
 }
 
 template <class Record>
 Result<Record> decode(std::string_view bytes) {
-  if (bytes.empty() || bytes[0] != kRecordVersion) return damaged();
-  Record record{};
-  fields::FieldReader reader(bytes.substr(1));
-  list(record, reader);
-  if (!reader.finish(record.unknown)) return damaged();
-  return record;
+  return fields::decode_record<Record>(bytes, [](Record& r, auto& f) { list(r, f); });
 }
 
 template <>
 std::string encode(const ChangeRecord& record) {
-  std::string out(1, kRecordVersion);
+  std::string out(1, fields::kRecordVersion);
   fields::FieldWriter writer(out);
   const std::string writes = encode_writes(record.writes);
   list(record, writer, writes);
@@ -309,12 +297,12 @@ std::string encode(const ChangeRecord& record) {
 
 template <>
 Result<ChangeRecord> decode(std::string_view bytes) {
-  if (bytes.empty() || bytes[0] != kRecordVersion) return damaged();
+  if (bytes.empty() || bytes[0] != fields::kRecordVersion) return fields::damaged();
   ChangeRecord record;
   std::string writes;
   fields::FieldReader reader(bytes.substr(1));
   list(record, reader, writes);
-  if (!reader.finish(record.unknown) || !decode_writes(writes, record.writes)) return damaged();
+  if (!reader.finish(record.unknown) || !decode_writes(writes, record.writes)) return fields::damaged();
   return record;
 }
 

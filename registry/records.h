@@ -26,7 +26,7 @@ namespace berth::registry {
 
 /// The data format this berth writes. A newer major is refused; a newer minor only adds fields and records.
 inline constexpr std::uint64_t kFormatMajor = 1;
-inline constexpr std::uint64_t kFormatMinor = 0;
+inline constexpr std::uint64_t kFormatMinor = 1;  ///< 1 added the family `identities`
 
 struct FormatRecord {
   std::uint64_t major = 0;
@@ -239,6 +239,31 @@ enum class CommandKind : std::uint8_t {
   trim_change_log = 13,
   init_format = 14,
   quarantine = 15,
+  create_user = 16,
+  update_user = 17,
+  delete_user = 18,
+  create_group = 19,
+  update_group = 20,
+  delete_group = 21,
+  create_robot = 22,
+  update_robot = 23,
+  delete_robot = 24,
+  add_credential = 25,
+  revoke_credentials = 26,
+  create_role = 27,
+  update_role = 28,
+  delete_role = 29,
+  create_grant = 30,
+  update_grant = 31,
+  delete_grant = 32,
+  add_signing_key = 33,
+  activate_signing_key = 34,
+  remove_signing_key = 35,
+  name_actor = 36,
+  erase_actor = 37,
+  fold_uses = 38,
+  sweep_identities = 39,
+  use_setup_secret = 40,
 };
 
 /// One entry of the change log: a command's replicated writes, in full.

@@ -448,6 +448,7 @@ TEST_CASE("the schema is the order of the families") {
   CHECK(families[family::queues].name == "queues");
   CHECK(families[family::log].name == "log");
   CHECK(families[family::usage].name == "usage");
+  CHECK(families[family::identities].name == "identities");
 }
 
 TEST_CASE("a cache key of no reference begins those of all references of that repository and of no other") {
