@@ -199,7 +199,6 @@ Task<Robot> Identities::create_robot(const Actor& actor, NewRobot robot) {
   robot.name = lower_case(robot.name);
   return submit(CreateRobot{.context = context(actor),
                             .robot = std::move(robot),
-                            .checks = checks(),
                             .expired_keep = options_.expired_keep});
 }
 
@@ -207,8 +206,7 @@ Task<Robot> Identities::update_robot(const Actor& actor, std::string name, Robot
   return submit(UpdateRobot{.context = context(actor),
                             .name = lower_case(name),
                             .change = std::move(change),
-                            .if_version = if_version,
-                            .checks = checks()});
+                            .if_version = if_version});
 }
 
 Task<void> Identities::delete_robot(const Actor& actor, std::string name, IfVersion if_version) {
@@ -239,7 +237,6 @@ Task<Credential> Identities::add_credential(const Actor& actor, CredentialKind k
                               .owner = lower_case_subject(owner),
                               .origin = origin,
                               .credential = std::move(credential),
-                              .checks = checks(),
                               .expired_keep = options_.expired_keep});
 }
 
@@ -309,7 +306,6 @@ Task<IdentityPage<Role>> Identities::list_roles(std::size_t n, std::string last)
 Task<StoredGrant> Identities::create_grant(const Actor& actor, GrantContent grant) {
   return submit(CreateGrant{.context = context(actor),
                             .grant = normalized(std::move(grant)),
-                            .checks = checks(),
                             .configured_roles = configured_roles()});
 }
 
@@ -319,7 +315,6 @@ Task<StoredGrant> Identities::update_grant(const Actor& actor, IdentityNumber id
                             .id = id,
                             .grant = normalized(std::move(grant)),
                             .if_version = if_version,
-                            .checks = checks(),
                             .configured_roles = configured_roles()});
 }
 

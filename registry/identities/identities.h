@@ -37,7 +37,6 @@ struct IdentitiesOptions {
   std::chrono::milliseconds expired_keep = std::chrono::hours(24 * 7);
   std::chrono::milliseconds fold_interval = std::chrono::seconds(5);
   std::chrono::milliseconds sweep_interval = std::chrono::seconds(60);
-  PatternChecks patterns = {};
   std::vector<std::string> configured_roles = {};  ///< names of roles that the configuration defines
 };
 
@@ -165,7 +164,6 @@ class Identities {
  private:
   struct Policy;
   CommandContext context(const Actor& actor) const;
-  PatternChecks checks() const { return options_.patterns; }
   std::vector<std::string> configured_roles() const;
   template <class Command>
   Task<typename Command::Outcome> submit(Command command);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/json_text.h"
+#include "registry/pattern.h"
 
 namespace berth::registry {
 
@@ -22,6 +23,19 @@ bool is_plain_text(std::string_view text) {
     text.remove_prefix(size);
   }
   return true;
+}
+
+template <class Pattern>
+Result<void> check_patterns(const std::vector<std::string>& patterns, std::size_t count_max, const std::string& what) {
+  if (patterns.size() > count_max) {
+    return invalid("at most " + std::to_string(count_max) + " " + what + " patterns can be named");
+  }
+  std::set<std::string_view> seen;
+  for (const std::string& pattern : patterns) {
+    BERTH_CHECK(Pattern::parse(pattern));
+    if (!seen.insert(pattern).second) return invalid("a " + what + " pattern is named twice: " + pattern);
+  }
+  return {};
 }
 
 }  // namespace
@@ -111,23 +125,17 @@ Result<void> check_expiry(WallTime expires_at, WallTime now) {
   return {};
 }
 
-Result<void> check_patterns(const std::vector<std::string>& patterns, std::size_t count_min, std::size_t count_max,
-                            const PatternCheck& check, std::string_view what) {
-  if (patterns.size() < count_min) return invalid("name at least one of the " + std::string(what));
-  if (patterns.size() > count_max) {
-    return invalid("at most " + std::to_string(count_max) + " " + std::string(what) + " can be named");
-  }
-  std::set<std::string_view> seen;
-  for (const std::string& pattern : patterns) {
-    if (pattern.empty()) return invalid("one of the " + std::string(what) + " is empty");
-    BERTH_CHECK(check_text(pattern, identity_limits::pattern_bytes, "a pattern"));
-    if (!seen.insert(pattern).second) return invalid("one of the " + std::string(what) + " is named twice: " + pattern);
-    if (check) BERTH_CHECK(check(pattern));
-  }
-  return {};
+Result<void> check_repository_patterns(const std::vector<std::string>& patterns, std::size_t count_min,
+                                       std::size_t count_max) {
+  if (patterns.size() < count_min) return invalid("name at least one repository pattern");
+  return check_patterns<RepositoryPattern>(patterns, count_max, "repository");
 }
 
-Result<void> check_ceiling(const Ceiling& ceiling, const PatternChecks& checks) {
+Result<void> check_tag_patterns(const std::vector<std::string>& patterns, std::size_t count_max) {
+  return check_patterns<TagPattern>(patterns, count_max, "tag");
+}
+
+Result<void> check_ceiling(const Ceiling& ceiling) {
   if (!ceiling) return {};
   if (ceiling->empty()) return invalid("a ceiling without a line would allow nothing");
   if (ceiling->size() > identity_limits::ceiling_entries) {
@@ -135,8 +143,7 @@ Result<void> check_ceiling(const Ceiling& ceiling, const PatternChecks& checks) 
   }
   for (const CeilingEntry& entry : *ceiling) {
     BERTH_CHECK(check_actions(entry.actions));
-    BERTH_CHECK(check_patterns(entry.repositories, 1, identity_limits::patterns_per_ceiling_entry, checks.repository,
-                               "repository patterns"));
+    BERTH_CHECK(check_repository_patterns(entry.repositories, 1, identity_limits::patterns_per_ceiling_entry));
   }
   return {};
 }

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +22,6 @@ inline constexpr std::size_t description_bytes = 1024;
 inline constexpr std::size_t password_hash_bytes = 512;
 inline constexpr std::size_t token_name_bytes = 128;
 inline constexpr std::size_t service_bytes = 256;
-inline constexpr std::size_t pattern_bytes = 512;
 inline constexpr std::size_t signing_key_id_bytes = 128;
 inline constexpr std::size_t signing_algorithm_bytes = 32;
 inline constexpr std::size_t signing_key_bytes = 16 << 10;
@@ -95,17 +93,12 @@ Result<void> check_actions(ActionMask actions);
 /// 0 (never), or later than now and before the year 10000. Errors: request_invalid.
 Result<void> check_expiry(WallTime expires_at, WallTime now);
 
-/// Says why a pattern is none, as request_invalid. Empty: any text passes.
-using PatternCheck = std::function<Result<void>(std::string_view)>;
-struct PatternChecks {
-  PatternCheck repository = {};
-  PatternCheck tag = {};
-};
-/// Between `count_min` and `count_max` patterns, each checked, none twice. Errors: request_invalid.
-Result<void> check_patterns(const std::vector<std::string>& patterns, std::size_t count_min, std::size_t count_max,
-                            const PatternCheck& check, std::string_view what);
+/// Between `count_min` and `count_max` patterns, none twice. Errors: request_invalid.
+Result<void> check_repository_patterns(const std::vector<std::string>& patterns, std::size_t count_min,
+                                       std::size_t count_max);
+Result<void> check_tag_patterns(const std::vector<std::string>& patterns, std::size_t count_max);
 /// Errors: request_invalid.
-Result<void> check_ceiling(const Ceiling& ceiling, const PatternChecks& checks);
+Result<void> check_ceiling(const Ceiling& ceiling);
 
 Error invalid(std::string message);
 Error unknown_identity(std::string_view what, std::string_view name);

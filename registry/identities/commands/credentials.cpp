@@ -84,13 +84,12 @@ Result<std::vector<CredentialKey>> make_room(const IdentityChange& change, Crede
 
 }  // namespace
 
-Result<void> check_credential(const IdentityChange& change, CredentialKind kind, const NewCredential& credential,
-                              const PatternChecks& checks) {
+Result<void> check_credential(const IdentityChange& change, CredentialKind kind, const NewCredential& credential) {
   BERTH_CHECK(check_text(credential.name, identity_limits::token_name_bytes, "the name of a token"));
   if (kind == CredentialKind::personal_token && credential.name.empty()) return invalid("a token has a name");
   BERTH_CHECK(check_text(credential.service, identity_limits::service_bytes, "a service"));
   BERTH_CHECK(check_text(credential.client_id, identity_limits::service_bytes, "a client id"));
-  BERTH_CHECK(check_ceiling(credential.ceiling, checks));
+  BERTH_CHECK(check_ceiling(credential.ceiling));
   BERTH_CHECK(check_expiry(credential.expires_at, change.context().now));
   BERTH_TRY(const auto taken, get(change.reader(), SecretKey{credential.hash}));
   if (taken) return identity_conflict("this secret is in use");
@@ -155,7 +154,7 @@ Result<std::size_t> erase_credentials(IdentityChange& change, const std::string&
 Result<AddCredential::Outcome> AddCredential::apply(kv::Transaction& transaction) {
   IdentityChange change(transaction, CommandKind::add_credential, context);
   BERTH_CHECK(check_owner(change, kind, owner, origin));
-  BERTH_CHECK(check_credential(change, kind, credential, checks));
+  BERTH_CHECK(check_credential(change, kind, credential));
   BERTH_TRY(const std::vector<CredentialKey> leave, make_room(change, kind, owner));
   BERTH_CHECK(change.begin());
   for (const CredentialKey& key : leave) BERTH_CHECK(erase_credential(change, key));

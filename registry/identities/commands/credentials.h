@@ -17,7 +17,6 @@ struct AddCredential {
   std::string owner;  ///< subject
   OwnerOrigin origin = OwnerOrigin::local;
   NewCredential credential;
-  PatternChecks checks;
   std::chrono::milliseconds expired_keep{0};  ///< how long it stays listed after it expired
 
   /// A refresh token too many takes the place of the oldest; the others are refused. Errors: request_invalid,
@@ -42,8 +41,7 @@ struct RevokeCredentials {
 // ---- for other commands ----
 
 /// Errors: request_invalid, kIdentityConflict.
-Result<void> check_credential(const IdentityChange& change, CredentialKind kind, const NewCredential& credential,
-                              const PatternChecks& checks);
+Result<void> check_credential(const IdentityChange& change, CredentialKind kind, const NewCredential& credential);
 /// Checked before; after begin().
 Credential put_credential(IdentityChange& change, CredentialKind kind, const std::string& owner,
                           const NewCredential& credential, std::chrono::milliseconds expired_keep);

@@ -68,12 +68,12 @@ void fill(GrantRecord& record, const GrantContent& grant) {
 
 }  // namespace
 
-Result<void> check_grant(const IdentityChange& change, const GrantContent& grant, const PatternChecks& checks,
+Result<void> check_grant(const IdentityChange& change, const GrantContent& grant,
                          const std::vector<std::string>& configured_roles) {
   constexpr std::size_t kPatterns = identity_limits::patterns_per_grant;
   BERTH_CHECK(check_subjects(grant.subjects));
-  BERTH_CHECK(check_patterns(grant.repositories, 1, kPatterns, checks.repository, "repository patterns"));
-  BERTH_CHECK(check_patterns(grant.tags, 0, kPatterns, checks.tag, "tag patterns"));
+  BERTH_CHECK(check_repository_patterns(grant.repositories, 1, kPatterns));
+  BERTH_CHECK(check_tag_patterns(grant.tags, kPatterns));
   BERTH_CHECK(check_text(grant.description, identity_limits::description_bytes, "a description"));
   if (grant.role.empty()) return check_actions(grant.actions);
   if (grant.actions != 0) return invalid("a grant has either actions or a role");
@@ -115,7 +115,7 @@ Result<void> erase_mentions(IdentityChange& change, const std::string& subject) 
 
 Result<CreateGrant::Outcome> CreateGrant::apply(kv::Transaction& transaction) {
   IdentityChange change(transaction, CommandKind::create_grant, context);
-  BERTH_CHECK(check_grant(change, grant, checks, configured_roles));
+  BERTH_CHECK(check_grant(change, grant, configured_roles));
   BERTH_CHECK(check_room_for_grant(change, grant.subjects, {}));
   BERTH_CHECK(change.check_room(&TotalsRecord::grants, identity_limits::grants, "grants"));
   BERTH_CHECK(change.begin());
@@ -129,7 +129,7 @@ Result<UpdateGrant::Outcome> UpdateGrant::apply(kv::Transaction& transaction) {
   BERTH_TRY(auto record, change.index().get(GrantKey{id}));
   if (!record) return unknown_identity("grant", std::to_string(id));
   BERTH_CHECK(check_version(if_version, record->version));
-  BERTH_CHECK(check_grant(change, grant, checks, configured_roles));
+  BERTH_CHECK(check_grant(change, grant, configured_roles));
   BERTH_CHECK(check_room_for_grant(change, grant.subjects, record->subjects));
 
   BERTH_CHECK(change.begin());

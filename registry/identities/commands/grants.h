@@ -12,7 +12,6 @@ struct CreateGrant {
   using Outcome = StoredGrant;
   CommandContext context;
   GrantContent grant;
-  PatternChecks checks;
   std::vector<std::string> configured_roles = {};  ///< roles that are no records, beside the built-in ones
   /// Errors: request_invalid (also for a role that is not there).
   Result<Outcome> apply(kv::Transaction& transaction);
@@ -24,7 +23,6 @@ struct UpdateGrant {
   IdentityNumber id = 0;
   GrantContent grant;  ///< all of it anew
   IfVersion if_version = {};
-  PatternChecks checks;
   std::vector<std::string> configured_roles = {};
   /// Errors: request_invalid, kIdentityUnknown, kIdentityConflict.
   Result<Outcome> apply(kv::Transaction& transaction);
@@ -44,7 +42,7 @@ struct DeleteGrant {
 /// Checked and with the change begun: writes a new grant.
 Result<StoredGrant> put_new_grant(IdentityChange& change, const GrantContent& grant);
 /// Errors: request_invalid.
-Result<void> check_grant(const IdentityChange& change, const GrantContent& grant, const PatternChecks& checks,
+Result<void> check_grant(const IdentityChange& change, const GrantContent& grant,
                          const std::vector<std::string>& configured_roles);
 /// After begin(): no grant names the subject any more; those that named nobody else are gone.
 Result<void> erase_mentions(IdentityChange& change, const std::string& subject);

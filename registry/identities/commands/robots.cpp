@@ -11,9 +11,9 @@ Result<CreateRobot::Outcome> CreateRobot::apply(kv::Transaction& transaction) {
   IdentityChange change(transaction, CommandKind::create_robot, context);
   BERTH_CHECK(check_name(robot.name, "the name of a robot"));
   BERTH_CHECK(check_text(robot.description, identity_limits::description_bytes, "a description"));
-  BERTH_CHECK(check_ceiling(robot.ceiling, checks));
+  BERTH_CHECK(check_ceiling(robot.ceiling));
   BERTH_CHECK(check_expiry(robot.expires_at, context.now));
-  if (robot.secret) BERTH_CHECK(check_credential(change, CredentialKind::robot_secret, *robot.secret, checks));
+  if (robot.secret) BERTH_CHECK(check_credential(change, CredentialKind::robot_secret, *robot.secret));
   BERTH_TRY(const auto taken, change.index().get(RobotKey{robot.name}));
   if (taken) return identity_conflict("there is a robot " + robot.name + " already");
   BERTH_CHECK(change.check_room(&TotalsRecord::robots, identity_limits::robots, "robots"));
@@ -41,7 +41,7 @@ Result<UpdateRobot::Outcome> UpdateRobot::apply(kv::Transaction& transaction) {
   if (!record) return unknown_identity("robot", name);
   BERTH_CHECK(check_version(if_version, record->version));
   BERTH_CHECK(check_text(change.description.value_or(""), identity_limits::description_bytes, "a description"));
-  if (change.ceiling) BERTH_CHECK(check_ceiling(*change.ceiling, checks));
+  if (change.ceiling) BERTH_CHECK(check_ceiling(*change.ceiling));
   if (change.expires_at) BERTH_CHECK(check_expiry(*change.expires_at, context.now));
 
   BERTH_CHECK(edit.begin());

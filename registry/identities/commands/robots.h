@@ -9,7 +9,6 @@ struct CreateRobot {
   using Outcome = Robot;
   CommandContext context;
   NewRobot robot;
-  PatternChecks checks;
   std::chrono::milliseconds expired_keep{0};
   /// Errors: request_invalid, kIdentityConflict (the name is taken, the secret is in use).
   Result<Outcome> apply(kv::Transaction& transaction);
@@ -21,7 +20,6 @@ struct UpdateRobot {
   std::string name;
   RobotChange change;
   IfVersion if_version = {};
-  PatternChecks checks;
   /// Errors: request_invalid, kIdentityUnknown, kIdentityConflict.
   Result<Outcome> apply(kv::Transaction& transaction);
 };
