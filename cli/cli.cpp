@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <ostream>
 
+#include "cli/certs.h"
 #include "cli/commands.h"
 #include "config/keys.h"
 
@@ -25,6 +26,7 @@ struct Arguments {
   std::string server;
   std::string output = "table";
   std::string repository;
+  DevCertificatesCall certificates;
   bool yes = false;
 };
 
@@ -136,6 +138,19 @@ struct Commands {
         ->excludes(url);
     add_timeout_option(*health, arguments, "5s");
 
+    auto* certs = app.add_subcommand("certs", "certificates for TLS");
+    certs->require_subcommand(1);
+    certs_dev = certs->add_subcommand(
+        "dev", "make an authority and a server certificate for this machine, and say how clients trust them");
+    certs_dev->add_option("--out", arguments.certificates.out, "folder for the files; an authority in it is used again")
+        ->type_name("DIR")
+        ->capture_default_str();
+    certs_dev
+        ->add_option("--name", arguments.certificates.names, "a further name or address of the server; may repeat")
+        ->type_name("HOST")
+        ->allow_extra_args(false);
+    certs_dev->add_flag("--force", arguments.certificates.force, "replace what is in the folder, the authority too");
+
     version = app.add_subcommand("version", "say which berth this is");
     add_output_option(*version, arguments);
 
@@ -159,7 +174,7 @@ struct Commands {
   }
 
   CLI::App app{"berth: a container registry in one program", "berth"};
-  CLI::App *serve, *check, *print, *schema, *reference, *health, *version, *repo_ls, *repo_rm, *tag_ls;
+  CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *version, *repo_ls, *repo_rm, *tag_ls;
 };
 
 /// "; did you mean x?" when something near exists.
@@ -224,6 +239,7 @@ int parse_and_run(int argc, const char* const* argv, const Program& program) {
     program.err << "berth: " << problem << '\n';
     return static_cast<int>(kUsage);
   };
+  if (*commands.certs_dev) return make_dev_certificates(arguments.certificates, program);
   if (*commands.version) return show_version(arguments.output == "json" ? Output::json : Output::table, program);
   if (*commands.schema) return config_schema(program);
   if (*commands.reference) return config_reference(program);

@@ -68,13 +68,15 @@ def run(*command, timeout=300, env=None, cwd=None, stdin=None, ok=True):
 class Berth:
     """A running `berth serve`. Use as a context manager; `kill()` is SIGKILL, `stop()` is SIGTERM."""
 
-    def __init__(self, data=None, settings=None, log=None, environment=None, prefix=(), threads_env=None):
+    def __init__(self, data=None, settings=None, log=None, environment=None, prefix=(), threads_env=None, tls=None):
         self.own_data = data is None
         self.data = data or tempfile.mkdtemp(prefix="berth-test-")
         self.settings = dict(settings or {})
         self.log_path = log or os.path.join(tempfile.gettempdir(), f"berth-{os.getpid()}-{id(self)}.log")
         self.environment = environment or {}
         self.prefix = list(prefix)
+        self.tls = tls  # a folder that `berth certs dev` filled: a second listener, on tls_port, speaks TLS with it
+        self.tls_port = None
         self.process = None
         self.port = None
         self.ready_seconds = None
@@ -83,7 +85,12 @@ class Berth:
         port_file = self.log_path + ".port"
         if os.path.exists(port_file):
             os.remove(port_file)
-        command = self.prefix + [BERTH, "serve", "--listen", f"127.0.0.1:{port}", "--data", self.data, "--port-file", port_file]
+        command = self.prefix + [BERTH, "serve", "--data", self.data, "--port-file", port_file]
+        if self.tls:
+            command += ["--set", f'listeners=[{{address: "127.0.0.1:{port}"}}, {{address: "127.0.0.1:0", tls: '
+                                 f'{{certificate: "{self.tls}/tls.crt", key: "{self.tls}/tls.key"}}}}]']
+        else:
+            command += ["--listen", f"127.0.0.1:{port}"]
         for key, value in self.settings.items():
             command += ["--set", f"{key}={value}"]
         began = time.monotonic()
@@ -97,6 +104,7 @@ class Berth:
                     text = f.read().split()
                 if text:
                     self.port = int(text[0])
+                    self.tls_port = int(text[1]) if self.tls else None
                     status, _, _ = Client(self.port, timeout=5).request("GET", "/readyz")
                     if status == 200:
                         self.ready_seconds = time.monotonic() - began

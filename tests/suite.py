@@ -173,6 +173,7 @@ def step_process(options):
 def step_clients(options):
     """real clients: docker, skopeo, podman, buildah, umoci, containerd, crane, oras, regctl, helm, cosign, BuildKit"""
     script("clients", "clients/clients.py")
+    script("clients", "clients/over_tls.py")
 
 
 def step_durability(options):

@@ -1,10 +1,11 @@
 """Loads a running berth with connections that do nothing good, and says what they cost and whether they are let go.
 
     connections.py [--pid PID] [--idle 10000] [--heads 10000] [--bodies 200] [--readers 200] HOST:PORT
+    connections.py [--pid PID] [--idle 10000] --tls CA.CRT HOST:PORT
 
 Three steps: idle keep-alive connections and their memory (needs --pid of the server on this machine); then half-sent
 headers, slow bodies and stalled readers at once for 75 seconds, while a good client goes on; then a count of who is
-left. Prints the figures and exits with 1 when a bound is broken, with 2 when the load could not be made. Nothing but
+left. Over TLS only the first step. Prints the figures and exits with 1 when a bound is broken, with 2 when the load could not be made. Nothing but
 Python is needed; the limit of open files must allow for the connections, here and in the server.
 """
 
@@ -16,12 +17,14 @@ import os
 import resource
 import select
 import socket
+import ssl
 import statistics
 import sys
 import time
 
 SECONDS = 75
 IDLE_BYTES_EACH = 8 << 10  # 80 MiB for 10,000
+IDLE_TLS_BYTES_EACH = 40 << 10
 REPOSITORY = "load/connections"
 BLOB_BYTES = 64 << 20
 PORTS_EACH = 8000  # connections from one source address, below the range of local ports
@@ -35,6 +38,7 @@ class Unable(Exception):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument("--tls", metavar="CA.CRT", help="the port speaks TLS; the authority that vouches for it")
     parser.add_argument("--pid", type=int, help="the server's process, for its memory")
     for name, count in (("idle", 10000), ("heads", 10000), ("bodies", 200), ("readers", 200)):
         parser.add_argument(f"--{name}", type=int, default=count, metavar="N", help=f"(default {count})")
@@ -59,8 +63,9 @@ def raise_file_limit(connections):
 class Connections:
     """Sockets from as many loopback addresses as it takes."""
 
-    def __init__(self, host, port):
+    def __init__(self, host, port, authority=None):
         self.address = (host, port)
+        self.tls = ssl.create_default_context(cafile=authority) if authority else None
         self.sources = host.startswith("127.")
         self.made = 0
 
@@ -74,7 +79,7 @@ class Connections:
             sock.bind((f"127.0.0.{2 + self.made // PORTS_EACH % 250}", 0))
         self.made += 1
         sock.connect(self.address)
-        return sock
+        return self.tls.wrap_socket(sock, server_hostname=self.address[0]) if self.tls else sock
 
 
 def count_open(sockets):
@@ -190,7 +195,8 @@ class Report:
 
 
 def load_idle(arguments, report):
-    connections = Connections(arguments.host, arguments.port)
+    connections = Connections(arguments.host, arguments.port, arguments.tls)
+    bound = IDLE_TLS_BYTES_EACH if arguments.tls else IDLE_BYTES_EACH
     ping = request("HEAD", "/v2/", arguments.address)
     before = resident_bytes(arguments.pid) if arguments.pid else 0
     sockets = []
@@ -206,7 +212,7 @@ def load_idle(arguments, report):
     if arguments.pid:
         added = resident_bytes(arguments.pid) - before
         each = added / max(1, len(sockets))
-        report.bound(f"they added {added / (1 << 20):.1f} MiB, {each:.0f} bytes each", each < IDLE_BYTES_EACH)
+        report.bound(f"they added {added / (1 << 20):.1f} MiB, {each:.0f} bytes each", each < bound)
     # And each still serves.
     for sock in sockets[:: max(1, len(sockets) // 100)]:
         sock.sendall(ping)
@@ -268,6 +274,10 @@ def main():
     arguments = parse_arguments()
     report = Report()
     try:
+        if arguments.tls:
+            raise_file_limit(arguments.idle)
+            load_idle(arguments, report)
+            return 1 if report.broken else 0
         raise_file_limit(max(arguments.idle, arguments.heads + arguments.bodies + arguments.readers))
         digest = push_blob(arguments)
         load_idle(arguments, report)

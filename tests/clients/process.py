@@ -5,13 +5,14 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import BERTH, ROOT, Berth, Client, Failure, Report, check, sha256
+from harness import BERTH, ROOT, Berth, Client, Failure, Report, check, run, sha256
 
 
 def outcome(*arguments, timeout=30, environment=None):
@@ -90,6 +91,35 @@ class Life:
         finally:
             process.send_signal(signal.SIGINT)
             check(process.wait(30) == 0, "SIGINT did not end it with 0")
+
+    def tls(self):
+        """A listener with a certificate: bad files stop the start, new ones are taken without one."""
+        certs = self.path("certs")
+        run(BERTH, "certs", "dev", "--out", certs)
+        section = f'tls: {{certificate: "{certs}/tls.crt", key: "{certs}/tls.key"}}'
+        for broken, sentence in ((section.replace("tls.key", "ca.key"), "the key belongs to another certificate"),
+                                 (section.replace("tls.crt", "none.crt"), "none.crt: cannot be opened: No such file")):
+            code, said = outcome("serve", "--data", self.path("tls"), "--set",
+                                 f'listeners=[{{address: "127.0.0.1:0", {broken}}}]')
+            check(code == 1 and sentence in said, f"a bad pair: exit {code}\n{said}")
+        with Berth(tls=certs, log=self.path("tls.log")) as berth:
+            said = lambda text: (lambda: text in berth.log_tail(1 << 20))
+            code, text = outcome("health", "--set", f'listeners=[{{address: "127.0.0.1:{berth.tls_port}", {section}}}]')
+            check(code == 0, f"berth health over TLS: {code}\n{text}")
+            trust = ssl.create_default_context(cafile=certs + "/ca.crt")
+
+            def serial():
+                with trust.wrap_socket(socket.create_connection(("127.0.0.1", berth.tls_port)), server_hostname="localhost") as peer:
+                    return peer.getpeercert()["serialNumber"]
+            first = serial()
+            run(BERTH, "certs", "dev", "--out", certs)
+            wait_for("the new certificate", lambda: serial() != first)
+            second = serial()
+            with open(certs + "/tls.crt", "w") as f:
+                f.write("broken")
+            berth.process.send_signal(signal.SIGHUP)
+            wait_for("the problem", said("the one loaded before stays in use"))
+            check(serial() == second, "a broken file changed the certificate")
 
     def names(self):
         """On loopback only this machine's names are served, and the public one when it is told."""
@@ -262,7 +292,7 @@ def main():
     work = tempfile.mkdtemp(prefix="berth-process-")
     try:
         life = Life(work)
-        for name in ("health", "refusals", "listeners", "names", "reload", "drain", "drain_deadline", "insist", "supervisor",
+        for name in ("health", "refusals", "listeners", "tls", "names", "reload", "drain", "drain_deadline", "insist", "supervisor",
                      "supervisor_settings", "supervisor_refusals"):
             if not sys.argv[1:] or name in sys.argv[1:]:
                 report.case(name, getattr(life, name))

@@ -17,7 +17,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from crash import Disk
-from harness import Berth, Client, Failure, MANIFEST, Report, Skip, check, image, need_root, run, sha256
+from harness import BERTH, Berth, Client, Failure, MANIFEST, Report, Skip, check, image, need_root, run, sha256
 
 MIB = 1 << 20
 
@@ -211,6 +211,20 @@ def connections():
         print(text, flush=True)
 
 
+def tls_connections():
+    """Idle connections over TLS and what they cost."""
+    certs = tempfile.mkdtemp(prefix="berth-certs-")
+    try:
+        run(BERTH, "certs", "dev", "--out", certs)
+        with Berth(tls=certs) as berth:
+            program = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients", "connections.py")
+            text = run(sys.executable, program, "--pid", str(berth.process.pid), "--idle", "4000", "--tls", certs + "/ca.crt",
+                       f"127.0.0.1:{berth.tls_port}", timeout=600)
+            print(text, flush=True)
+    finally:
+        shutil.rmtree(certs)
+
+
 def restart_keeps_sessions():
     data = os.urandom(3 * MIB)
     with Berth() as berth:
@@ -232,7 +246,7 @@ def restart_keeps_sessions():
 
 def main():
     report = Report("limits")
-    wanted = sys.argv[1:] or ["full_disk", "memory", "restart", "large_blob", "connections"]
+    wanted = sys.argv[1:] or ["full_disk", "memory", "restart", "large_blob", "connections", "tls"]
     if "full_disk" in wanted:
         report.case("full tmpfs of 24 MiB", lambda: full_disk(Tmpfs(24)))
         report.case("full ext4 of 40 MiB", lambda: full_disk(Disk("ext4", 40)))
@@ -246,6 +260,8 @@ def main():
         report.case("an 8 GiB blob", large_blob)
     if "connections" in wanted:
         report.case("connections that do nothing good", connections)
+    if "tls" in wanted:
+        report.case("idle connections over TLS", tls_connections)
     return report.finish()
 
 

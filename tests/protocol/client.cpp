@@ -23,7 +23,7 @@ std::string_view Reply::header(std::string_view name) const {
   return {};
 }
 
-Connection::Connection(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+Connection::Connection(std::uint16_t port, bool tls) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(port);
@@ -32,6 +32,7 @@ Connection::Connection(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STRE
     ::close(socket_);
     socket_ = -1;
   }
+  if (tls && socket_ >= 0) tls_ = std::make_unique<TlsClient>(socket_, TlsClientOptions{});
 }
 
 Connection::~Connection() {
@@ -40,21 +41,27 @@ Connection::~Connection() {
 
 bool Connection::send(std::string_view bytes) {
   while (!bytes.empty()) {
-    const auto sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const auto sent = tls_ ? tls_->send(bytes) : ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent <= 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
   return true;
 }
 
-void Connection::finish_sending() { ::shutdown(socket_, SHUT_WR); }
+void Connection::finish_sending() {
+  if (tls_) tls_->say_goodbye();
+  ::shutdown(socket_, SHUT_WR);
+}
 
 Connection::Read Connection::read_some(std::chrono::steady_clock::time_point until) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
   pollfd wait{socket_, POLLIN, 0};
-  if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) <= 0) return Read::timeout;
+  const bool waits = !tls_ || !tls_->holds_input();
+  if (left.count() <= 0 || (waits && ::poll(&wait, 1, static_cast<int>(left.count())) <= 0)) return Read::timeout;
   std::array<char, 65536> buffer;
-  const auto got = ::recv(socket_, buffer.data(), buffer.size(), 0);
+  const auto got = tls_ ? tls_->receive_once(buffer.data(), buffer.size())
+                        : ::recv(socket_, buffer.data(), buffer.size(), 0);
+  if (got == TlsClient::kAgain) return read_some(until);
   if (got <= 0) return Read::end;  // a reset ends it as well
   input_.append(buffer.data(), static_cast<std::size_t>(got));
   return Read::bytes;

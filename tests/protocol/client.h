@@ -1,13 +1,16 @@
-// A plain HTTP client that sends what it is told, right or wrong, and reads one reply at a time.
+// An HTTP client that sends what it is told, right or wrong, and reads one reply at a time.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "tests/support/tls_client.h"
 
 namespace berth::test {
 
@@ -21,7 +24,7 @@ struct Reply {
 class Connection {
  public:
   /// To 127.0.0.1.
-  explicit Connection(std::uint16_t port);
+  Connection(std::uint16_t port, bool tls);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection();
@@ -42,6 +45,7 @@ class Connection {
   Read read_some(std::chrono::steady_clock::time_point until);
 
   int socket_ = -1;
+  std::unique_ptr<TlsClient> tls_;
   std::string input_;
 };
 

@@ -19,7 +19,7 @@ std::string read_file(const std::filesystem::path& path) {
   return text.str();
 }
 
-TEST_CASE("transcripts") {
+std::vector<std::filesystem::path> transcripts() {
   const std::filesystem::path folder = std::filesystem::path(BERTH_SOURCE_DIR) / "tests" / "protocol";
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
@@ -27,7 +27,23 @@ TEST_CASE("transcripts") {
   }
   std::sort(files.begin(), files.end());
   REQUIRE(files.size() > 30);
-  for (const auto& path : files) {
+  return files;
+}
+
+TEST_CASE("transcripts over TLS") {
+  for (const auto& path : transcripts()) {
+    DYNAMIC_SECTION(path.filename().string()) {
+      const Played played = play(read_file(path), false, true);
+      for (const std::string& failure : played.failures) {
+        FAIL_CHECK(path.filename().string() << " " << failure);
+      }
+      CHECK(played.replies > 0);
+    }
+  }
+}
+
+TEST_CASE("transcripts") {
+  for (const auto& path : transcripts()) {
     DYNAMIC_SECTION(path.filename().string()) {
       const std::string text = read_file(path);
       // BERTH_REWRITE=1 writes the replies that came into the files, to be reviewed as a diff; BERTH_REWRITE=exact

@@ -79,7 +79,7 @@ void replace_all(std::string& text, const std::string& from, const std::string& 
 
 class Player {
  public:
-  Player(std::string_view text, bool exact) : text_(text), exact_(exact) {}
+  Player(std::string_view text, bool exact, bool tls) : text_(text), exact_(exact), tls_(tls) {}
 
   Played run() {
     auto parsed = parse_transcript(text_);
@@ -92,7 +92,7 @@ class Player {
     for (const Step& step : transcript_.steps) {
       if (step.kind == Step::Kind::option) options.push_back(step.words);
     }
-    auto server = TestServer::start(options);
+    auto server = TestServer::start(options, tls_);
     if (!server) {
       played_.failures.push_back(server.error().message);
       return std::move(played_);
@@ -127,7 +127,7 @@ class Player {
 
   Line& line(const std::string& name) {
     Line& found = lines_[name];
-    if (!found.connection) found.connection = std::make_unique<Connection>(server_->port());
+    if (!found.connection) found.connection = std::make_unique<Connection>(server_->port(), tls_);
     return found;
   }
 
@@ -194,7 +194,7 @@ class Player {
                               "}}\r\n\r\n{{" + name + "}}",
                           variables_);
     if (!message) return fail(step, message.error().message);
-    Connection connection(server_->port());
+    Connection connection(server_->port(), tls_);
     connection.send(*message);
     const auto answer = connection.read(false, kReplyTime);
     if (!answer) return fail(step, "no answer");
@@ -356,6 +356,7 @@ class Player {
 
   std::string_view text_;
   bool exact_;
+  bool tls_;
   Transcript transcript_;
   std::unique_ptr<TestServer> server_;
   std::map<std::string, Line> lines_;
@@ -367,6 +368,6 @@ class Player {
 
 }  // namespace
 
-Played play(std::string_view transcript, bool exact) { return Player(transcript, exact).run(); }
+Played play(std::string_view transcript, bool exact, bool tls) { return Player(transcript, exact, tls).run(); }
 
 }  // namespace berth::test

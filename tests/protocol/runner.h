@@ -18,7 +18,7 @@ struct Played {
   std::size_t replies = 0;            ///< that were compared
 };
 
-/// `exact`: what is rewritten has {{any}} and {{digits}} replaced by what came.
-Played play(std::string_view transcript, bool exact = false);
+/// `exact`: what is rewritten has {{any}} and {{digits}} replaced by what came. `tls`: all of it over TLS.
+Played play(std::string_view transcript, bool exact = false, bool tls = false);
 
 }  // namespace berth::test

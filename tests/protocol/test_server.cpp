@@ -12,6 +12,7 @@
 #include "server/server.h"
 #include "storage/ballast.h"
 #include "storage/kv/memory_kv.h"
+#include "tests/support/certificates.h"
 #include "tests/support/faulty_files.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/seeded_entropy.h"
@@ -49,6 +50,15 @@ class FullableFiles final : public FilesOver {
     return info;
   }
 };
+
+/// A certificate that lives as long as the program.
+server::TlsOptions tls_options() {
+  static const Folder folder;
+  static const Identity identity = Authority("berth test").issue({.name = "localhost", .names = {"DNS:localhost"}});
+  server::TlsOptions options;
+  options.certificates = {{folder.write("tls.crt", identity.certificate), folder.write("tls.key", identity.key)}};
+  return options;
+}
 
 struct Setup {
   registry::RegistryOptions registry;
@@ -165,8 +175,9 @@ class WholeServer final : public TestServer {
 
 }  // namespace
 
-Result<std::unique_ptr<TestServer>> TestServer::start(const std::vector<std::vector<std::string>>& options) {
+Result<std::unique_ptr<TestServer>> TestServer::start(const std::vector<std::vector<std::string>>& options, bool tls) {
   BERTH_TRY(auto setup, read_options(options));
+  if (tls) setup.server.listeners[0].tls = tls_options();
   log::set_level(log::Level::error);  // the refusals are what is tested
   auto server = std::make_unique<WholeServer>();
   BERTH_CHECK(server->open(std::move(setup)));

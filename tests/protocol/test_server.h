@@ -21,7 +21,7 @@ class TestServer {
   ///   collector_interval_ms N
   ///   header_timeout_s N           idle_timeout_s N             rate_window_s N        header_bytes_max N
   ///   loopback off                 allowed_host NAME            started off            disk full
-  static Result<std::unique_ptr<TestServer>> start(const std::vector<std::vector<std::string>>& options);
+  static Result<std::unique_ptr<TestServer>> start(const std::vector<std::vector<std::string>>& options, bool tls);
 
   virtual ~TestServer() = default;
   virtual std::uint16_t port() const = 0;

@@ -4,6 +4,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 
 namespace berth::test {
@@ -15,7 +16,7 @@ TlsClient::TlsClient(int descriptor, const TlsClientOptions& options) : context_
   SSL_CTX_set_cipher_list(context, options.ciphers.c_str());
   // A session that a context cached would end with it.
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-  SSL_CTX_set_mode(context, SSL_MODE_AUTO_RETRY);
+  SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   if (!options.trust.empty()) {
     const auto text = server::bio_over(options.trust);
     while (server::X509Ptr next{PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)})
@@ -52,10 +53,21 @@ long TlsClient::send(std::string_view bytes) {
 }
 
 long TlsClient::receive(void* into, std::size_t size) {
+  long bytes = kAgain;
+  while (bytes == kAgain) bytes = receive_once(into, size);
+  return bytes;
+}
+
+long TlsClient::receive_once(void* into, std::size_t size) {
+  errno = 0;
   ERR_clear_error();
   const int bytes = SSL_read(ssl_.get(), into, static_cast<int>(std::min<std::size_t>(size, INT_MAX)));
   if (bytes > 0) return bytes;
-  return SSL_get_error(ssl_.get(), bytes) == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+  switch (SSL_get_error(ssl_.get(), bytes)) {
+    case SSL_ERROR_ZERO_RETURN: return 0;
+    case SSL_ERROR_WANT_READ: return errno == EAGAIN ? -1 : kAgain;  // The socket's own patience ended, or a ticket came.
+    default: return -1;
+  }
 }
 
 std::string TlsClient::peer_name() const {

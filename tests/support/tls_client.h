@@ -33,6 +33,9 @@ class TlsClient {
   /// As ::send and ::recv; a clean end is 0, an unclean one negative.
   long send(std::string_view bytes);
   long receive(void* into, std::size_t size);
+  /// The same, but kAgain when what came was no data.
+  static constexpr long kAgain = -2;
+  long receive_once(void* into, std::size_t size);
   /// Something is there that the socket knows nothing of.
   bool holds_input() const { return SSL_has_pending(ssl_.get()) == 1; }
   void say_goodbye() { SSL_shutdown(ssl_.get()); }

@@ -176,8 +176,8 @@ TEST_CASE("wrong arguments are told to a person") {
   };
   auto row = GENERATE(values<Row>({
       {{"versoin"},
-       "berth: versoin: unknown command; expected serve, config, health, version, repo, tag; did you mean version?\nSee "
-       "berth --help.\n"},
+       "berth: versoin: unknown command; expected serve, config, health, certs, version, repo, tag; did you mean version?\n"
+       "See berth --help.\n"},
       {{"repo", "list"},
        "berth repo: list: unknown command; expected ls, rm; did you mean ls?\nSee berth repo --help.\n"},
       {{"--verbose", "serve"}, "berth: --verbose: unknown option\nSee berth --help.\n"},
