@@ -1,6 +1,8 @@
 // HTTP as the registry sees it: our own small types. Handlers get a Request, answer a Response, and never write.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -62,6 +64,9 @@ struct Request {
   bool loopback_listener = false;                   ///< reachable from this machine only, and trusted for that
   bool secure = false;                              ///< came over TLS
   std::shared_ptr<const ClientCertificate> client_certificate = nullptr;  ///< null without one
+  /// Whose process is at the other end of the local socket, as the kernel says: this one's own user or root. Empty for
+  /// every other way in.
+  std::optional<uid_t> local_uid = std::nullopt;
   std::optional<std::uint64_t> content_length;      ///< empty with chunked or no body
   bool has_body = false;                            ///< a body is announced, maybe of zero bytes when chunked
   BodySource* body = nullptr;                       ///< never null

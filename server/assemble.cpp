@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "api/errors.h"
+#include "config/local_socket.h"
 #include "storage/kv/committer.h"
 
 namespace berth::server {
@@ -57,6 +58,7 @@ ServerOptions server_options(const config::Settings& settings) {
     std::string host = address->host == "localhost" ? "127.0.0.1" : address->host;
     options.listeners.push_back({host, address->port, config::is_loopback(host), tls_options(listener.tls)});
   }
+  options.local_socket = config::local_socket_of(settings);
   const auto& limits = settings.limits;
   options.io_threads = settings.threads.io;
   options.connections_max = limits.connections;
@@ -129,6 +131,7 @@ ListenerGate::ListenerGate(api::Handler& next, const config::Settings& settings,
     : next_(next), entropy_(entropy), access_log_(settings.log.access) {
   for (const auto& listener : settings.listeners)
     listeners_.push_back({serves(listener, "registry"), serves(listener, "health")});
+  listeners_.push_back({true, true});  // the local socket
 }
 
 asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {

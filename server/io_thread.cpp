@@ -22,7 +22,7 @@ constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kKernelMargin = std::chrono::seconds(5);
 
 /// Options that make a vanished peer known; a kernel that refuses one of them changes nothing else.
-void tune(int descriptor, std::chrono::milliseconds rate_window) {
+void tune_tcp(int descriptor, std::chrono::milliseconds rate_window) {
   const auto set = [descriptor](int level, int name, int value) {
     (void)::setsockopt(descriptor, level, name, &value, sizeof value);
   };
@@ -116,8 +116,8 @@ void IoThread::adopt(Accepted accepted) {
 }
 
 void IoThread::begin_session(Accepted accepted) {
-  const auto protocol = accepted.v6 ? asio::ip::tcp::v6() : asio::ip::tcp::v4();
-  asio::ip::tcp::socket socket(state_->io);
+  const asio::generic::stream_protocol protocol(accepted.family, 0);
+  Wire::Socket socket(state_->io);
   boost::system::error_code error;
   socket.assign(protocol, accepted.descriptor.get(), error);
   if (error || state_->draining) {
@@ -126,7 +126,8 @@ void IoThread::begin_session(Accepted accepted) {
     state_->sessions.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  tune(accepted.descriptor.release(), environment_.options.rate_window);
+  const int descriptor = accepted.descriptor.release();
+  if (!accepted.local_uid) tune_tcp(descriptor, environment_.options.rate_window);
   auto session = std::make_shared<Session>(std::move(socket), std::move(accepted), environment_, state_);
   state_->busy.push_back(*session);
   auto ended = [session](const std::exception_ptr& thrown) {

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>
@@ -26,6 +27,8 @@ using asio::ip::tcp;
 constexpr int kBacklog = 1024;
 /// Accepted in one go, before the other listeners have their turn.
 constexpr int kBatch = 64;
+/// The owner can look after a server that is full.
+constexpr std::size_t kLocalReserve = 16;
 constexpr auto kBackOff = std::chrono::milliseconds(50);
 constexpr auto kComplainEvery = std::chrono::seconds(10);
 
@@ -50,15 +53,16 @@ std::string text_of(const asio::ip::address& address) {
 }
 
 /// Says why and hangs up, without waiting for anything.
-void turn_away(const Descriptor& descriptor, std::string_view reason) {
-  const auto response = error_response(503, reason);
+void turn_away(const Descriptor& descriptor, std::string_view reason, unsigned status = 503) {
+  const auto response = error_response(status, reason);
   DateText date;
   const auto text = format_response_head(response, date.now(), true) + std::get<std::string>(response.body.front());
   // Best effort: a client that cannot take 300 bytes at once loses nothing but the reason.
   (void)::send(descriptor.get(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   (void)::shutdown(descriptor.get(), SHUT_WR);
   // Unread bytes would turn the close into a reset that overtakes the answer.
-  while (::recv(descriptor.get(), nullptr, 64 << 10, MSG_DONTWAIT | MSG_TRUNC) > 0) {
+  std::array<char, 16 << 10> dropped;
+  while (::recv(descriptor.get(), dropped.data(), dropped.size(), MSG_DONTWAIT) > 0) {
   }
 }
 
@@ -76,7 +80,31 @@ Result<void> Acceptor::open() {
       return opened;
     }
   }
+  open_local();
   return {};
+}
+
+/// Some file systems have no sockets; that is no reason to serve nobody.
+void Acceptor::open_local() {
+  if (options_.local_socket.empty()) return;
+  auto opened = LocalSocket::open(options_.local_socket);
+  if (!opened) {
+    spdlog::warn("{}; commands on this machine need --server", opened.error().message);
+    return;
+  }
+  auto descriptor = opened->take();
+  boost::system::error_code error;
+  local_acceptor_.assign(asio::local::stream_protocol(), descriptor.get(), error);
+  if (error) {
+    spdlog::warn("the local socket {}: cannot be watched: {}", options_.local_socket, error.message());
+    return;
+  }
+  descriptor.release();  // The acceptor owns it.
+  local_socket_.emplace(*std::move(opened));
+}
+
+int Acceptor::descriptor_of(std::size_t listener) {
+  return is_local(listener) ? local_acceptor_.native_handle() : acceptors_[listener].native_handle();
 }
 
 Result<void> Acceptor::open_one(const ListenerOptions& options) {
@@ -115,8 +143,9 @@ std::vector<std::uint16_t> Acceptor::ports() const {
 
 void Acceptor::start() {
   for (std::size_t listener = 0; listener < acceptors_.size(); ++listener) {
-    asio::co_spawn(io_, accept_from(listener), asio::detached);
+    asio::co_spawn(io_, accept_from(acceptors_[listener], listener), asio::detached);
   }
+  if (local_acceptor_.is_open()) asio::co_spawn(io_, accept_from(local_acceptor_, acceptors_.size()), asio::detached);
   thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "berth-accept");
     io_.run();
@@ -130,15 +159,18 @@ void Acceptor::stop() {
       boost::system::error_code ignored;  // Closed is closed.
       acceptor.close(ignored);
     }
+    boost::system::error_code ignored;
+    local_acceptor_.close(ignored);
   });
   thread_.join();
+  local_socket_.reset();
 }
 
-asio::awaitable<void> Acceptor::accept_from(std::size_t listener) {
-  auto& acceptor = acceptors_[listener];
+template <class Listening>
+asio::awaitable<void> Acceptor::accept_from(Listening& acceptor, std::size_t listener) {
   asio::steady_timer pause(io_);
   for (;;) {
-    const auto [error] = co_await acceptor.async_wait(tcp::acceptor::wait_read, asio::as_tuple(asio::deferred));
+    const auto [error] = co_await acceptor.async_wait(Listening::wait_read, asio::as_tuple(asio::deferred));
     if (error || !acceptor.is_open()) co_return;
     bool exhausted = false;
     try {
@@ -159,8 +191,9 @@ asio::awaitable<void> Acceptor::accept_from(std::size_t listener) {
 bool Acceptor::accept_one(std::size_t listener, bool& exhausted) {
   tcp::endpoint peer;
   auto size = static_cast<socklen_t>(peer.capacity());
-  Descriptor descriptor(
-      ::accept4(acceptors_[listener].native_handle(), peer.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  const bool local = is_local(listener);
+  Descriptor descriptor(::accept4(descriptor_of(listener), local ? nullptr : peer.data(), local ? nullptr : &size,
+                                  SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!descriptor) {
     const int error = errno;
     if (error == EAGAIN || error == EWOULDBLOCK) return false;
@@ -170,6 +203,10 @@ bool Acceptor::accept_one(std::size_t listener, bool& exhausted) {
       return false;
     }
     return true;  // This client is gone; the next one may not be.
+  }
+  if (local) {
+    take_local(std::move(descriptor), listener);
+    return true;
   }
   peer.resize(size);
   take(std::move(descriptor), peer, listener);
@@ -190,10 +227,30 @@ void Acceptor::take(Descriptor descriptor, const tcp::endpoint& peer, std::size_
   }
   Accepted accepted;
   accepted.descriptor = std::move(descriptor);
-  accepted.v6 = peer.address().is_v6();
+  accepted.family = peer.address().is_v6() ? AF_INET6 : AF_INET;
   accepted.peer_address = text_of(peer.address());
   accepted.listener = listener;
   accepted.slot = counts_->take(peer.address());
+  hand_over(std::move(accepted));
+}
+
+void Acceptor::take_local(Descriptor descriptor, std::size_t listener) {
+  const auto uid = trusted_peer(descriptor.get());
+  if (!uid) return turn_away(descriptor, "this socket is for the user that runs berth, and for root", 403);
+  if (counts_->total() >= options_.connections_max + kLocalReserve && !make_room()) {
+    return turn_away(descriptor, "there are too many connections");
+  }
+  Accepted accepted;
+  accepted.descriptor = std::move(descriptor);
+  accepted.family = AF_UNIX;
+  accepted.peer_address = "local";
+  accepted.listener = listener;
+  accepted.local_uid = uid;
+  accepted.slot = counts_->take(asio::ip::address_v4::loopback());
+  hand_over(std::move(accepted));
+}
+
+void Acceptor::hand_over(Accepted accepted) {
   const auto least = std::min_element(threads_.begin(), threads_.end(),
                                       [](const auto& a, const auto& b) { return a->sessions() < b->sessions(); });
   (*least)->adopt(std::move(accepted));
@@ -217,7 +274,7 @@ void Acceptor::relieve(std::size_t listener, int error) {
   if (!reserve_) return;
   reserve_.reset();
   {
-    const Descriptor refused(::accept4(acceptors_[listener].native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    const Descriptor refused(::accept4(descriptor_of(listener), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (refused) refuse(refused, listener, "the server has no descriptors left");
   }
   reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));

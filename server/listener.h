@@ -4,9 +4,11 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "server/connection_counts.h"
 #include "server/descriptor.h"
 #include "server/io_thread.h"
+#include "server/local_socket.h"
 #include "server/server.h"
 
 namespace berth::server {
@@ -35,11 +38,17 @@ class Acceptor {
 
  private:
   Result<void> open_one(const ListenerOptions& options);
-  asio::awaitable<void> accept_from(std::size_t listener);
+  void open_local();
+  template <class Listening>
+  asio::awaitable<void> accept_from(Listening& acceptor, std::size_t listener);
   /// False: there is nobody waiting, or no descriptor for them.
   bool accept_one(std::size_t listener, bool& exhausted);
+  bool is_local(std::size_t listener) const { return listener == acceptors_.size(); }
+  int descriptor_of(std::size_t listener);
   void refuse(const Descriptor& descriptor, std::size_t listener, std::string_view reason) const;
   void take(Descriptor descriptor, const asio::ip::tcp::endpoint& peer, std::size_t listener);
+  void take_local(Descriptor descriptor, std::size_t listener);
+  void hand_over(Accepted accepted);
   bool make_room();
   void relieve(std::size_t listener, int error);
 
@@ -49,6 +58,8 @@ class Acceptor {
   std::shared_ptr<ConnectionCounts> counts_;
   asio::io_context io_{1};
   std::vector<asio::ip::tcp::acceptor> acceptors_;
+  std::optional<LocalSocket> local_socket_;
+  asio::local::stream_protocol::acceptor local_acceptor_{io_};
   Descriptor reserve_;  ///< given up for a moment when no descriptor is left, to turn a waiting client away
   SteadyTime complained_{};
   std::thread thread_;

@@ -27,6 +27,9 @@ struct ListenerOptions {
 
 struct ServerOptions {
   std::vector<ListenerOptions> listeners;
+  /// Path of the local socket, for this process's own user and root; empty: none. In requests it is the listener after
+  /// the last. Where it cannot be made the log says so, and the others are served without it.
+  std::string local_socket = {};
   std::size_t io_threads = 0;  ///< 0: one per core
   std::size_t connections_max = 16'384;
   std::size_t connections_per_address_max = 4'096;  ///< loopback is exempt

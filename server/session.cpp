@@ -40,7 +40,10 @@ api::Method method_of(std::string_view text) {
 }  // namespace
 
 api::Response error_response(unsigned status, std::string_view reason) {
-  const std::string_view code = status == 503 || status == 408 ? "UNAVAILABLE" : status >= 500 ? "UNKNOWN" : "UNSUPPORTED";
+  const std::string_view code = status == 503 || status == 408 ? "UNAVAILABLE"
+                                : status == 403                ? "DENIED"
+                                : status >= 500                ? "UNKNOWN"
+                                                               : "UNSUPPORTED";
   std::string body = R"({"errors":[{"code":)";
   append_json_string(body, code);
   body += R"(,"message":)";
@@ -52,12 +55,13 @@ api::Response error_response(unsigned status, std::string_view reason) {
   return response;
 }
 
-Session::Session(asio::ip::tcp::socket socket, Accepted accepted, const Environment& environment,
+Session::Session(Wire::Socket socket, Accepted accepted, const Environment& environment,
                  std::shared_ptr<ThreadState> thread)
     : thread_(std::move(thread)),
       environment_(environment),
       accepted_(std::move(accepted)),
-      wire_(std::move(socket), RateLimit{environment.options.rate_window, environment.options.rate_bytes}) {}
+      wire_(std::move(socket), RateLimit{environment.options.rate_window, environment.options.rate_bytes},
+            accepted_.local_uid.has_value()) {}
 
 std::string_view Session::unread() const {
   const auto data = input_.data();
@@ -179,7 +183,8 @@ api::Request Session::make_request(const RequestHead& head) const {
   for (const auto& [name, value] : head.fields) request.headers.add(std::string(name), std::string(value));
   request.peer_address = accepted_.peer_address;
   request.listener = accepted_.listener;
-  request.loopback_listener = environment_.options.listeners[accepted_.listener].loopback;
+  request.local_uid = accepted_.local_uid;
+  request.loopback_listener = !request.local_uid && environment_.options.listeners[accepted_.listener].loopback;
   request.secure = secure_;
   request.client_certificate = client_certificate_;
   request.content_length = head.content_length;

@@ -6,6 +6,7 @@
 #include <boost/intrusive/list_hook.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "api/http.h"
@@ -33,9 +34,10 @@ struct ThreadState;
 /// A connection that was just accepted.
 struct Accepted {
   Descriptor descriptor;
-  bool v6 = false;
+  int family = 0;  ///< AF_INET, AF_INET6 or AF_UNIX
   std::string peer_address;
-  std::size_t listener = 0;
+  std::size_t listener = 0;  ///< the local socket counts as one after the listeners
+  std::optional<uid_t> local_uid = std::nullopt;  ///< of the local socket: who is there
   ConnectionSlot slot;
 };
 
@@ -44,7 +46,7 @@ using SessionHook = boost::intrusive::list_base_hook<boost::intrusive::link_mode
 /// Its own I/O thread only, but for what the interrupter does.
 class Session final : public SessionHook, public std::enable_shared_from_this<Session> {
  public:
-  Session(asio::ip::tcp::socket socket, Accepted accepted, const Environment& environment,
+  Session(Wire::Socket socket, Accepted accepted, const Environment& environment,
           std::shared_ptr<ThreadState> thread);
 
   /// Until the connection ends. The caller keeps the session alive meanwhile.

@@ -40,7 +40,8 @@ class Tls {
   /// Loads again what changed. What does not load is logged, once, and what was there stays in use.
   void reload();
 
-  bool is_on(std::size_t listener) const { return states_[listener] != nullptr; }
+  /// False too for what is no listener of the options, as the local socket.
+  bool is_on(std::size_t listener) const { return listener < states_.size() && states_[listener] != nullptr; }
   /// Of a TLS listener.
   std::shared_ptr<const TlsContext> context(std::size_t listener) const;
   std::vector<CertificateStatus> certificates() const;

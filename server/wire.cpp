@@ -58,7 +58,7 @@ std::span<const std::byte> gather(std::span<const iovec> pieces) {
 
 }  // namespace
 
-Wire::Wire(asio::ip::tcp::socket socket, RateLimit rate) : socket_(std::move(socket)), rate_(rate) {}
+Wire::Wire(Socket socket, RateLimit rate, bool local) : socket_(std::move(socket)), local_(local), rate_(rate) {}
 Wire::~Wire() = default;
 
 void Wire::secure(std::shared_ptr<TlsStream> stream) { tls_ = std::move(stream); }
@@ -82,6 +82,7 @@ Wire::Moved Wire::read(std::span<std::byte> into) {
 Wire::Moved Wire::discard(std::size_t bytes_max) {
   if (over_) return {};
   if (tls_) return tls_->read(scratch().first(std::min(bytes_max, kScratchBytes)));
+  if (local_) return read(scratch().first(std::min(bytes_max, kScratchBytes)));  // only TCP drops by MSG_TRUNC
   const auto result = moved(::recv(socket_.native_handle(), nullptr, bytes_max, MSG_DONTWAIT | MSG_TRUNC));
   received_ += result.bytes;
   return result;
@@ -154,15 +155,15 @@ void Wire::set_read_threshold(std::size_t bytes) {
 
 asio::awaitable<bool> Wire::wait_readable(Wait why) {
   const bool turned = tls_ && tls_->read_waits_to_write();
-  return wait(turned ? asio::ip::tcp::socket::wait_write : asio::ip::tcp::socket::wait_read, why);
+  return wait(turned ? Socket::wait_write : Socket::wait_read, why);
 }
 
 asio::awaitable<bool> Wire::wait_writable(Wait why) {
   const bool turned = tls_ && tls_->write_waits_to_read();
-  return wait(turned ? asio::ip::tcp::socket::wait_read : asio::ip::tcp::socket::wait_write, why);
+  return wait(turned ? Socket::wait_read : Socket::wait_write, why);
 }
 
-asio::awaitable<bool> Wire::wait(asio::ip::tcp::socket::wait_type what, Wait why) {
+asio::awaitable<bool> Wire::wait(Socket::wait_type what, Wait why) {
   if (over_ || timed_out_) co_return false;
   if (tls_ && why != Wait::response && tls_->holds_input()) co_return true;
   waiting_ = why;
@@ -218,14 +219,14 @@ void Wire::cut() {
   // In the middle of an answer a goodbye would pass for its end.
   if (tls_ && waiting_ == Wait::idle) tls_->say_goodbye();
   boost::system::error_code ignored;  // The peer may be gone already.
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
+  socket_.shutdown(Socket::shutdown_both, ignored);
   socket_.cancel(ignored);
 }
 
 void Wire::half_close() {
   if (tls_) tls_->say_goodbye();
   boost::system::error_code ignored;  // The peer may be gone already.
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  socket_.shutdown(Socket::shutdown_send, ignored);
 }
 
 void Wire::close(bool reset) {

@@ -11,7 +11,7 @@
 
 #include <array>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -51,7 +51,10 @@ class Wire {
     std::size_t bytes = 0;
   };
 
-  Wire(asio::ip::tcp::socket socket, RateLimit rate);
+  using Socket = asio::generic::stream_protocol::socket;
+
+  /// `socket`: TCP, or the local socket when `local`.
+  Wire(Socket socket, RateLimit rate, bool local = false);
   ~Wire();
 
   /// From here on all goes through `stream`, whose handshake is done.
@@ -97,13 +100,14 @@ class Wire {
   void close(bool reset);
 
  private:
-  asio::awaitable<bool> wait(asio::ip::tcp::socket::wait_type what, Wait why);
+  asio::awaitable<bool> wait(Socket::wait_type what, Wait why);
   std::size_t unread_in_kernel() const;
   Moved send_file_encrypted(int file, std::uint64_t offset, std::size_t size);
   bool moves_too_little(SteadyTime now);
   std::uint64_t progress() const;
 
-  asio::ip::tcp::socket socket_;
+  Socket socket_;
+  bool local_;
   std::shared_ptr<TlsStream> tls_;  ///< null: what is sent is sent as it is
   RateLimit rate_;
   Wait waiting_ = Wait::none;

@@ -61,6 +61,7 @@ TEST_CASE("a listener serves what it is meant for") {
       {1, "/v2/", 200},          {1, "/readyz", 404},    {1, "/livez?verbose", 404}, {1, "/readyz/", 200},
       {2, "/v2/", 404},          {2, "/", 404},          {2, "/api/v1/x", 404},     {2, "/readyz", 200},
       {2, "/readyz?x", 200},     {2, "/readyzz", 404},   {2, "/v2/?/readyz", 404},  {2, "", 404},
+      {3, "/v2/", 200},          {3, "/readyz", 200},  // the local socket
   }));
   CAPTURE(row.listener, row.target);
   CHECK(status_of(gate, row.listener, row.target) == row.status);

@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -198,6 +199,7 @@ class TestHandler final : public api::Handler {
     std::string out = request.method_text + " " + request.target + "\n";
     for (const auto& [name, value] : request.headers.items()) out += name + "=" + value + "\n";
     if (request.secure) out += "secure\n";
+    if (request.local_uid) out += fmt::format("uid {}\n", *request.local_uid);
     if (const auto& certificate = request.client_certificate) {
       out += certificate->subject + "\n";
       for (const auto* names : {&certificate->dns_names, &certificate->uris, &certificate->emails})
@@ -256,13 +258,14 @@ struct Reply {
 /// A blocking client; nothing waits longer than ten seconds.
 class Client {
  public:
-  explicit Client(std::uint16_t port, int receive_buffer = 0) : Client() {
+  explicit Client(std::uint16_t port, int receive_buffer = 0) : Client(AF_INET) {
     // No assertions here: clients also live on threads of their own.
     if (receive_buffer > 0) ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     connect(port);
   }
   /// Has its descriptor and is not connected.
-  Client() : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  Client() : Client(AF_INET) {}
+  explicit Client(int family) : descriptor_(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval limit{10, 0};
     ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     ::setsockopt(descriptor_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
@@ -273,6 +276,14 @@ class Client {
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = ::connect(descriptor_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  }
+
+  /// Of a client made with AF_UNIX.
+  void connect(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
     connected_ = ::connect(descriptor_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   }
 
