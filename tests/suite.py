@@ -73,6 +73,7 @@ def catch_program(preset, name, arguments=(), timeout=900, environment=None):
         failed = 1  # a sanitizer's report at the end
     Totals.passed += passed
     Totals.failed += [f"{preset}/{name}"] * failed
+    Totals.skipped += [f"{preset}/{name}: {why}" for why in re.findall(r"^skipped: (.*)$", text, re.MULTILINE)]
     print(f"[{preset}] {name}: {passed} passed, {failed} failed [{time.monotonic() - began:.1f} s]", flush=True)
     if failed:
         print(text[-6000:], flush=True)
