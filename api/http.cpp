@@ -19,7 +19,20 @@ struct PartSize {
   std::uint64_t operator()(const MemorySlice& slice) const { return slice.range.size(); }
 };
 
+bool is_registry_path(std::string_view target) {
+  const std::string_view path = target.substr(0, target.find('?'));
+  return path == "/v2" || path.starts_with("/v2/");
+}
+
 }  // namespace
+
+void add_common_headers(Response& response, std::string_view request_id, std::string_view target) {
+  if (!request_id.empty()) response.headers.set("X-Request-Id", std::string(request_id));
+  if (is_registry_path(target)) response.headers.set("Docker-Distribution-API-Version", "registry/2.0");
+  // Whatever somebody pushed must not run in this origin.
+  response.headers.set("X-Content-Type-Options", "nosniff");
+  response.headers.set("Content-Security-Policy", "default-src 'none'");
+}
 
 std::string_view to_string(Method method) {
   switch (method) {

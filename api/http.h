@@ -111,6 +111,9 @@ inline Response text_response(unsigned status, std::string body, std::string con
   return response;
 }
 
+/// What every answer carries, whoever made it. `target` as it was sent, as far as it could be read; both may be empty.
+void add_common_headers(Response& response, std::string_view request_id, std::string_view target);
+
 /// What the server calls for each request. Never throws; every error is already a response. Thread-safe.
 class Handler {
  public:

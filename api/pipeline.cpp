@@ -28,19 +28,6 @@ namespace berth::api {
 
 namespace {
 
-bool is_registry_path(std::string_view target) {
-  const std::string_view path = target.substr(0, target.find('?'));
-  return path == "/v2" || path.starts_with("/v2/");
-}
-
-void add_common_headers(Response& response, const Request& request) {
-  response.headers.set("X-Request-Id", request.id);
-  if (is_registry_path(request.target)) response.headers.set("Docker-Distribution-API-Version", "registry/2.0");
-  // Whatever somebody pushed must not run in this origin.
-  response.headers.set("X-Content-Type-Options", "nosniff");
-  response.headers.set("Content-Security-Policy", "default-src 'none'");
-}
-
 /// The methods of a path without the one that was refused (which is in the table when a setting switched it off).
 std::string other_methods(std::string_view path, std::string_view refused) {
   std::string out;
@@ -89,7 +76,7 @@ class Pipeline final : public Service {
       result = stray("an exception of no known type");
     }
     Response response = result ? *std::move(result) : refusal(std::move(result).error(), request, match);
-    if (response.status != kNoAnswer) add_common_headers(response, request);
+    if (response.status != kNoAnswer) add_common_headers(response, request.id, request.target);
     co_return response;
   }
 

@@ -138,7 +138,9 @@ asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {
   const Serves& allowed = listeners_.at(request.listener);
   if (is_health_path(request.target) ? allowed.health : allowed.registry) co_return co_await next_.handle(request);
   request.id = make_uuid(entropy_);
-  co_return api::error_response(make_error(ErrorCode::route_unknown, "this listener does not serve that"), request.id);
+  auto response = api::error_response(make_error(ErrorCode::route_unknown, "this listener does not serve that"), request.id);
+  api::add_common_headers(response, request.id, request.target);
+  co_return response;
 }
 
 void ListenerGate::finished(const api::Request& request, const api::Response& response, std::uint64_t bytes_sent,

@@ -125,6 +125,7 @@ RequestHeadParser::Progress RequestHeadParser::request_line(std::string_view byt
   const auto line = bytes.substr(begin, end - begin);
   const auto space = line.find(' ');
   if (space == line.npos || !is_token(line.substr(0, space))) return refuse(400, "the request does not begin with a method");
+  method_ = {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(space)};
   const auto second = line.find(' ', space + 1);
   if (second == line.npos) return refuse(400, "the request line names no protocol version");
   const auto target = line.substr(space + 1, second - space - 1);
@@ -133,6 +134,7 @@ RequestHeadParser::Progress RequestHeadParser::request_line(std::string_view byt
   if (!std::all_of(target.begin(), target.end(), is_target_char)) {
     return refuse(400, "the request target holds a character that must be percent-encoded");
   }
+  target_ = {static_cast<std::uint32_t>(begin + space + 1), static_cast<std::uint32_t>(target.size())};
   if (version == "HTTP/1.0") {
     http_1_0_ = close_ = true;
   } else if (version != "HTTP/1.1") {
@@ -140,8 +142,6 @@ RequestHeadParser::Progress RequestHeadParser::request_line(std::string_view byt
                              version[6] == '.' && is_digit(version[7]);
     return well_formed ? refuse(505, "berth speaks HTTP/1.1") : refuse(400, "the protocol version is malformed");
   }
-  method_ = {static_cast<std::uint32_t>(begin), static_cast<std::uint32_t>(space)};
-  target_ = {static_cast<std::uint32_t>(begin + space + 1), static_cast<std::uint32_t>(target.size())};
   return progress_;
 }
 
@@ -209,6 +209,10 @@ RequestHeadParser::Progress RequestHeadParser::finish() {
   const bool has_body = chunked_ || content_length_.value_or(0) > 0;
   expects_continue_ = expects_continue_ && !http_1_0_ && has_body;
   return progress_ = Progress::done;
+}
+
+RequestLine RequestHeadParser::line(std::string_view bytes) const {
+  return {std::string(bytes.substr(method_.begin, method_.size)), std::string(bytes.substr(target_.begin, target_.size))};
 }
 
 RequestHead RequestHeadParser::head(std::string_view bytes) const {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -37,6 +38,12 @@ struct RequestHead {
   bool expects_continue = false;  ///< only where there is a body to wait for
 };
 
+/// What of a request line could be read; empty where nothing could.
+struct RequestLine {
+  std::string method;
+  std::string target;
+};
+
 class RequestHeadParser {
  public:
   explicit RequestHeadParser(HeadLimits limits = {}) : limits_(limits) {}
@@ -47,6 +54,8 @@ class RequestHeadParser {
 
   /// After refused.
   const HeadRefusal& refusal() const { return refusal_; }
+  /// At any time. `bytes` as given to the last advance().
+  RequestLine line(std::string_view bytes) const;
   /// After done: the bytes that the head takes, its empty line included.
   std::size_t size() const { return scanned_; }
   /// After done. `bytes` as given to the last advance().

@@ -18,10 +18,10 @@ constexpr auto kUnwindTime = std::chrono::seconds(10);
 
 class TcpServer final : public Server {
  public:
-  TcpServer(ServerOptions options, api::Handler& handler, registry::BufferPool& buffers, Pool& disk_pool,
+  TcpServer(ServerOptions options, api::Handler& handler, registry::BufferPool& buffers, Pool& disk_pool, Entropy& entropy,
             std::atomic<std::int64_t>& heartbeat_ms)
       : tls_(tls_of(options)),
-        environment_{std::move(options), handler, buffers, disk_pool, tls_},
+        environment_{std::move(options), handler, buffers, disk_pool, tls_, entropy},
         thread_count_(environment_.options.io_threads > 0 ? environment_.options.io_threads
                                                           : std::max(1U, std::thread::hardware_concurrency())),
         heartbeats_(thread_count_, heartbeat_ms),
@@ -87,8 +87,8 @@ class TcpServer final : public Server {
 }  // namespace
 
 std::unique_ptr<Server> make_server(ServerOptions options, api::Handler& handler, registry::BufferPool& buffers,
-                                    Pool& disk_pool, Entropy&, std::atomic<std::int64_t>& heartbeat_ms) {
-  return std::make_unique<TcpServer>(std::move(options), handler, buffers, disk_pool, heartbeat_ms);
+                                    Pool& disk_pool, Entropy& entropy, std::atomic<std::int64_t>& heartbeat_ms) {
+  return std::make_unique<TcpServer>(std::move(options), handler, buffers, disk_pool, entropy, heartbeat_ms);
 }
 
 }  // namespace berth::server

@@ -39,7 +39,8 @@ api::Method method_of(std::string_view text) {
 
 }  // namespace
 
-api::Response error_response(unsigned status, std::string_view reason) {
+api::Response error_response(unsigned status, std::string_view reason, std::string_view request_id,
+                             std::string_view target) {
   const std::string_view code = status == 503 || status == 408 ? "UNAVAILABLE"
                                 : status == 403                ? "DENIED"
                                 : status >= 500                ? "UNKNOWN"
@@ -48,10 +49,16 @@ api::Response error_response(unsigned status, std::string_view reason) {
   append_json_string(body, code);
   body += R"(,"message":)";
   append_json_string(body, reason);
+  if (!request_id.empty()) {
+    body += R"(,"detail":{"request_id":)";
+    append_json_string(body, request_id);
+    body += '}';
+  }
   body += "}]}";
   auto response = api::text_response(status, std::move(body), "application/json");
   if (status == 503) response.headers.add("Retry-After", "1");
   response.close = true;
+  api::add_common_headers(response, request_id, target);
   return response;
 }
 
@@ -159,7 +166,9 @@ asio::awaitable<Session::Next> Session::read_and_serve() {
     if (input_.size() > 0) {
       const auto progress = parser.advance(unread());
       if (progress == RequestHeadParser::Progress::done) break;
-      if (progress == RequestHeadParser::Progress::refused) co_return co_await refuse(parser.refusal());
+      if (progress == RequestHeadParser::Progress::refused) {
+        co_return co_await refuse(parser.refusal(), parser.line(unread()));
+      }
     }
     // The parser refuses what reaches bytes_max, so there is room.
     const auto room = input_.prepare(std::min(bytes_max - input_.size(), std::max(kReadBytes, input_.size())));
@@ -170,7 +179,7 @@ asio::awaitable<Session::Next> Session::read_and_serve() {
     if (co_await wire_.wait_readable(Wire::Wait::head)) continue;
     if (!wire_.timed_out() || input_.size() == 0) co_return Next::close;
     const HeadRefusal late{408, "the request header came too slowly"};
-    co_return co_await refuse(late);
+    co_return co_await refuse(late, parser.line(unread()));
   }
   co_return co_await serve(parser);
 }
@@ -245,7 +254,7 @@ asio::awaitable<api::Response> Session::handle(api::Request& request) {
   } catch (...) {
     spdlog::error("{} {}: unexpected exception", request.method_text, request.target);
   }
-  co_return error_response(500, "internal error");
+  co_return error_response(500, "internal error", request.id, request.target);
 }
 
 asio::awaitable<ResponseWriter::End> Session::send(const api::Response& response, bool with_body, bool close,
@@ -262,13 +271,14 @@ asio::awaitable<ResponseWriter::End> Session::send(const api::Response& response
   co_return end;
 }
 
-asio::awaitable<Session::Next> Session::refuse(HeadRefusal refusal) {
+asio::awaitable<Session::Next> Session::refuse(HeadRefusal refusal, RequestLine line) {
+  const auto id = make_uuid(environment_.entropy);
   if (++thread_->refusals <= ThreadState::kRefusalsLogged) {
-    spdlog::info("refused a request from {}: {} ({})", accepted_.peer_address, refusal.reason, refusal.status);
+    spdlog::info("refused request {} from {}: {} ({})", id, accepted_.peer_address, refusal.reason, refusal.status);
   }
-  const auto response = error_response(refusal.status, refusal.reason);
+  const auto response = error_response(refusal.status, refusal.reason, id, line.target);
   std::uint64_t body_bytes = 0;
-  const auto end = co_await send(response, true, true, body_bytes);
+  const auto end = co_await send(response, line.method != "HEAD", true, body_bytes);
   co_return end == ResponseWriter::End::complete ? Next::linger : Next::close;
 }
 

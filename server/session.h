@@ -27,6 +27,7 @@ struct Environment {
   registry::BufferPool& buffers;
   Pool& disk_pool;
   Tls& tls;
+  Entropy& entropy;
 };
 
 struct ThreadState;
@@ -71,7 +72,7 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   asio::awaitable<Next> read_and_serve();
   asio::awaitable<Next> serve(const RequestHeadParser& parser);
   asio::awaitable<api::Response> handle(api::Request& request);
-  asio::awaitable<Next> refuse(HeadRefusal refusal);
+  asio::awaitable<Next> refuse(HeadRefusal refusal, RequestLine line = {});
   asio::awaitable<ResponseWriter::End> send(const api::Response& response, bool with_body, bool close,
                                             std::uint64_t& body_bytes);
   asio::awaitable<void> linger();
@@ -93,7 +94,9 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   bool reset_ = false;
 };
 
-/// An error of the server itself, in the protocol's own form.
-api::Response error_response(unsigned status, std::string_view reason);
+/// An error of the server itself, in the protocol's own form and with what every answer carries. Before there is a
+/// request it has no id.
+api::Response error_response(unsigned status, std::string_view reason, std::string_view request_id = {},
+                             std::string_view target = {});
 
 }  // namespace berth::server

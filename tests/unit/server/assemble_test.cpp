@@ -23,16 +23,16 @@ class Everything final : public api::Handler {
   int lines = 0;
 };
 
-unsigned status_of(api::Handler& handler, std::size_t listener, const std::string& target) {
+api::Response answer_of(api::Handler& handler, std::size_t listener, const std::string& target) {
   asio::io_context io;
   api::Request request;
   request.target = target;
   request.listener = listener;
-  unsigned status = 0;
-  auto keep = [&status](std::exception_ptr, api::Response response) { status = response.status; };
+  api::Response answer;
+  auto keep = [&answer](std::exception_ptr, api::Response response) { answer = std::move(response); };
   asio::co_spawn(io, handler.handle(request), keep);
   io.run();
-  return status;
+  return answer;
 }
 
 config::Settings parsed(std::vector<std::pair<std::string, std::string>> flags) {
@@ -64,7 +64,13 @@ TEST_CASE("a listener serves what it is meant for") {
       {3, "/v2/", 200},          {3, "/readyz", 200},  // the local socket
   }));
   CAPTURE(row.listener, row.target);
-  CHECK(status_of(gate, row.listener, row.target) == row.status);
+  const api::Response answer = answer_of(gate, row.listener, row.target);
+  CHECK(answer.status == row.status);
+  if (answer.status == 200) return;
+  const bool registry = std::string_view(row.target).starts_with("/v2/");
+  CHECK(answer.headers.get("X-Request-Id").size() == 36);
+  CHECK(answer.headers.get("Docker-Distribution-API-Version") == (registry ? "registry/2.0" : ""));
+  CHECK(answer.headers.get("X-Content-Type-Options") == "nosniff");
 }
 
 TEST_CASE("the access log can be switched off, but for what the server did wrong") {

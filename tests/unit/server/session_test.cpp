@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <set>
+
 #include "test_server.h"
 
 namespace berth::server {
@@ -239,6 +241,40 @@ TEST_CASE("heads that are refused get the protocol's error body and the connecti
     CHECK(client.at_end());
   }
   CHECK(server.handler.finished_count() == 0);
+}
+
+TEST_CASE("the answer to a refused head carries what every answer carries") {
+  TestServer server;
+  struct Row {
+    const char* name;
+    std::string request;
+    const char* version;
+    bool body;
+  };
+  const std::vector<Row> rows = {
+      {"a path of the registry", "GET /v2/a/tags/list HTTP/1.1\r\n\r\n", "registry/2.0", true},
+      {"another version", "GET /v2/?n=1 HTTP/3.0\r\nHost: a\r\n\r\n", "registry/2.0", true},
+      {"another path", "GET /livez HTTP/1.1\r\n\r\n", "", true},
+      {"no path that can be read", "GET /v2/\x01 HTTP/1.1\r\nHost: a\r\n\r\n", "", true},
+      {"nothing that can be read", "\x16\x03\x01\x02", "", true},
+      {"a HEAD", "HEAD /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "registry/2.0", false},
+      {"a HEAD of what cannot be read", "HEAD v2 HTTP/1.1\r\nHost: a\r\n\r\n", "", false},
+  };
+  std::set<std::string> ids;
+  for (const auto& row : rows) {
+    INFO(row.name);
+    auto client = server.client();
+    const auto reply = client.exchange(row.request, !row.body);
+    const auto id = reply.field("X-Request-Id");
+    CHECK(id.size() == 36);
+    ids.insert(id);
+    CHECK(reply.field("Docker-Distribution-API-Version") == row.version);
+    CHECK(reply.field("X-Content-Type-Options") == "nosniff");
+    CHECK(reply.field("Content-Security-Policy") == "default-src 'none'");
+    CHECK((reply.body.find(R"("detail":{"request_id":")" + id) != std::string::npos) == row.body);
+    CHECK(client.at_end());
+  }
+  CHECK(ids.size() == rows.size());
 }
 
 TEST_CASE("a chunked body that is malformed ends the connection") {
