@@ -75,8 +75,9 @@ class Berth:
         self.log_path = log or os.path.join(tempfile.gettempdir(), f"berth-{os.getpid()}-{id(self)}.log")
         self.environment = environment or {}
         self.prefix = list(prefix)
-        self.tls = tls  # a folder that `berth certs dev` filled: a second listener, on tls_port, speaks TLS with it
-        self.tls_port = None
+        # Folders as `berth certs dev` fills them, or one: for each there is a listener more that speaks TLS with it.
+        self.tls = [tls] if isinstance(tls, str) else list(tls or ())
+        self.tls_ports = []
         self.process = None
         self.port = None
         self.ready_seconds = None
@@ -87,8 +88,10 @@ class Berth:
             os.remove(port_file)
         command = self.prefix + [BERTH, "serve", "--data", self.data, "--port-file", port_file]
         if self.tls:
-            command += ["--set", f'listeners=[{{address: "127.0.0.1:{port}"}}, {{address: "127.0.0.1:0", tls: '
-                                 f'{{certificate: "{self.tls}/tls.crt", key: "{self.tls}/tls.key"}}}}]']
+            listeners = [{"address": f"127.0.0.1:{port}"}]
+            listeners += [{"address": "127.0.0.1:0", "tls": {"certificate": f"{folder}/tls.crt", "key": f"{folder}/tls.key"}}
+                          for folder in self.tls]
+            command += ["--set", f"listeners={json.dumps(listeners)}"]
         else:
             command += ["--listen", f"127.0.0.1:{port}"]
         for key, value in self.settings.items():
@@ -104,7 +107,7 @@ class Berth:
                     text = f.read().split()
                 if text:
                     self.port = int(text[0])
-                    self.tls_port = int(text[1]) if self.tls else None
+                    self.tls_ports = [int(line) for line in text[1:]]
                     status, _, _ = Client(self.port, timeout=5).request("GET", "/readyz")
                     if status == 200:
                         self.ready_seconds = time.monotonic() - began
@@ -124,6 +127,10 @@ class Berth:
     @property
     def address(self):
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def tls_port(self):
+        return self.tls_ports[0]
 
     def client(self, **kw):
         return Client(self.port, **kw)
@@ -167,15 +174,22 @@ class Berth:
 class Client:
     """One keep-alive connection. request() answers (status, headers as a dict of lower-case names, body)."""
 
-    def __init__(self, port, timeout=60, host="127.0.0.1"):
-        self.port, self.timeout, self.host = port, timeout, host
+    def __init__(self, port, timeout=60, host="127.0.0.1", tls=None, headers=None):
+        """tls: an ssl.SSLContext; headers: sent with every request."""
+        self.port, self.timeout, self.host, self.tls = port, timeout, host, tls
+        self.headers = dict(headers or {})
         self.connection = None
+
+    def connect(self):
+        if self.tls:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout, context=self.tls)
+        return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
 
     def request(self, method, path, body=None, headers=None):
         if self.connection is None:
-            self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+            self.connection = self.connect()
         try:
-            self.connection.request(method, path, body=body, headers=headers or {},
+            self.connection.request(method, path, body=body, headers=dict(self.headers, **(headers or {})),
                                     encode_chunked="Transfer-Encoding" in (headers or {}))
             answer = self.connection.getresponse()
             data = answer.read()

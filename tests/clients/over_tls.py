@@ -5,21 +5,18 @@ docker alone is told nothing by this: it takes any certificate from a registry o
 certain, because the port answers nothing else.
 """
 
-import gzip
-import hashlib
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from clients import Daemon, succeeds
-from harness import BERTH, Berth, MANIFEST, Report, check, image, need, need_root, run, sha256
+from harness import BERTH, Berth, MANIFEST, Report, check, need, need_root, run
+from small_image import SmallImage
 from tools import tool
 
 
@@ -43,34 +40,9 @@ class Clients:
         with open(self.policy, "w") as f:
             json.dump({"default": [{"type": "insecureAcceptAnything"}]}, f)
         self.layout = os.path.join(work, "layout")
-        self.top = self.small_layout()
-
-    def small_layout(self):
-        """An image that costs nothing to move: one file in one layer."""
-        tar = io.BytesIO()
-        with tarfile.open(fileobj=tar, mode="w") as archive:
-            entry = tarfile.TarInfo("payload")
-            entry.size = 100_000
-            archive.addfile(entry, io.BytesIO(os.urandom(entry.size)))
-        layer = gzip.compress(tar.getvalue())
-        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {
-            "type": "layers", "diff_ids": [sha256(tar.getvalue())]}}).encode()
-        document = image(sha256(config), len(config), [(sha256(layer), len(layer))])
-        document["layers"][0]["mediaType"] += "+gzip"
-        manifest = json.dumps(document).encode()
-        index = json.dumps({"schemaVersion": 2, "manifests": [
-            {"mediaType": MANIFEST, "digest": sha256(manifest), "size": len(manifest),
-             "annotations": {"org.opencontainers.image.ref.name": "image"}}]}).encode()
-        os.makedirs(os.path.join(self.layout, "blobs/sha256"))
-        for data in (layer, config, manifest):
-            with open(os.path.join(self.layout, "blobs/sha256", hashlib.sha256(data).hexdigest()), "wb") as f:
-                f.write(data)
-        for name, data in (("index.json", index), ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')):
-            with open(os.path.join(self.layout, name), "wb") as f:
-                f.write(data)
-        self.http.push_blob("base/small", layer)
-        self.http.push_blob("base/small", config)
-        return self.http.push_manifest("base/small", "1", manifest)
+        small = SmallImage(self.layout)
+        small.push(self.http, "base/small")
+        self.top = small.digest
 
     def ref(self, name):
         return f"{self.address}/{name}"
