@@ -18,10 +18,10 @@ namespace berth::auth {
 struct TokenQuestion {
   bool post = false;
   std::vector<std::pair<std::string, std::string>> parameters;  ///< of the query or of the form; decoded
-  Principal caller;        ///< who the headers and the connection say
+  Principal caller = {};   ///< who the headers and the connection say
   bool in_header = false;  ///< the headers hold a credential
-  std::string peer;
-  RequestOrigin origin;
+  std::string peer = {};
+  RequestOrigin origin = {};
 };
 
 /// Errors: request_invalid, unauthorized, too_many_requests, unavailable and those of the identities. `log_detail` of a

@@ -42,19 +42,33 @@ class TokenKeys {
 
  private:
   using Waiting = std::shared_ptr<Completion<Ring>>;
-  /// What is stored, as it was when the identities had this version.
+  /// Stored as next; signs from then on.
+  struct NextKey {
+    WallTime active_from;
+    std::string id;
+    auto operator<=>(const NextKey&) const = default;
+  };
+  /// What is stored, as it was when the identities had this version. Const once it is shared.
   struct Held {
     std::uint64_t version = 0;
     Ring ring;
     std::map<std::string, SigningKey> keys;  ///< by id, so that each is parsed once
-    std::vector<std::string> due;            ///< stored as next though the ring may sign with them, oldest first
+    std::vector<NextKey> next;               ///< by time
   };
-  /// One caller works on the keys; its end, whatever it is, lets the next one in and answers those who waited.
+  using Shared = std::shared_ptr<const Held>;
+  /// One caller works on the keys. Its end, whatever it is, lets the next one in and answers those who waited.
   class Turn;
 
-  Task<std::shared_ptr<const Held>> load();
+  WallTime active_from(const registry::TokenKey& key) const;
+  Task<Shared> load();
+  Shared held();
+  void keep(const Shared& fresh);
+  bool take_turn(bool can_sign);
+  void wait(Waiting waiting);
+  void end_turn(const Result<Ring>& ring);
+  void rest();
   Task<Ring> work();
-  bool take_turn();
+  Task<void> do_what_is_due();
 
   registry::Identities& identities_;
   Pool& pool_;
@@ -62,7 +76,7 @@ class TokenKeys {
   const KeyRing::Options options_;
 
   std::mutex mutex_;  ///< guards what follows
-  std::shared_ptr<const Held> held_;
+  Shared held_;
   bool working_ = false;
   SteadyTime rest_until_{};  ///< after work that failed
   std::vector<Waiting> waiting_;

@@ -26,6 +26,11 @@ class Identities;
 
 namespace berth::auth {
 
+/// The path of berth's own token endpoint.
+inline constexpr std::string_view kTokenPath = "/token";
+/// VerifiedToken::method of what a refresh token stands for: its owner is one of berth's own users.
+inline constexpr std::string_view kRefreshMethod = "refresh_token";
+
 /// Where a request came to: what names berth to clients when no setting does.
 struct RequestOrigin {
   std::string host;  ///< as in the Host header
@@ -84,11 +89,12 @@ class TokenService {
 
  private:
   TokenService(const TokenServiceOptions& options, std::string_view public_url, const Parts& parts);
+  Task<IssuedToken> make_access_token(Principal principal, std::shared_ptr<const Policy> policy, TokenWish wish);
   Task<std::string> make_refresh_token(Principal principal, TokenWish wish);
 
   const TokenServiceOptions options_;
-  const std::string public_host_;    ///< host[:port] of public_url; may be empty
-  const bool public_secure_;
+  const std::string public_host_;  ///< host[:port] of public_url; may be empty
+  const std::string public_base_;  ///< public_url without its final slash; may be empty
   const TokenOptions token_options_;
   const Parts parts_;
   TokenKeys keys_;
