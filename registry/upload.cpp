@@ -367,6 +367,11 @@ Result<void> UploadTable::add(std::shared_ptr<UploadSession> session) {
     count_.fetch_sub(1, std::memory_order_relaxed);
     return make_error(ErrorCode::too_many_requests, "too many upload sessions are open; try again later");
   }
+  if (!count_in(session->facts().actor)) {
+    count_.fetch_sub(1, std::memory_order_relaxed);
+    return make_error(ErrorCode::too_many_requests,
+                      "this account has too many upload sessions open; finish or cancel some");
+  }
   Shard& shard = shard_of(session->id());
   const std::lock_guard lock(shard.mutex);
   const std::string& id = session->id();
@@ -390,6 +395,22 @@ void UploadTable::remove(const std::string& id) {
   last = std::move(found->second);
   shard.sessions.erase(found);
   count_.fetch_sub(1, std::memory_order_relaxed);
+  count_out(last->facts().actor);
+}
+
+bool UploadTable::count_in(ActorId actor) {
+  if (actor == kAnonymousActor) return true;  // anybody: the places of one are those of all
+  const std::lock_guard lock(by_actor_mutex_);
+  std::size_t& open = by_actor_[actor];
+  if (open >= open_max_of_one_) return false;
+  ++open;
+  return true;
+}
+
+void UploadTable::count_out(ActorId actor) {
+  const std::lock_guard lock(by_actor_mutex_);
+  const auto found = by_actor_.find(actor);
+  if (found != by_actor_.end() && --found->second == 0) by_actor_.erase(found);
 }
 
 std::vector<std::shared_ptr<UploadSession>> UploadTable::all() const {

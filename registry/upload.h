@@ -12,6 +12,7 @@
 // table's.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -165,9 +166,11 @@ class UploadSession : public std::enable_shared_from_this<UploadSession> {
 /// All open sessions. Thread-safe.
 class UploadTable {
  public:
-  explicit UploadTable(std::size_t open_max) : open_max_(open_max) {}
+  explicit UploadTable(std::size_t open_max)
+      : open_max_(open_max), open_max_of_one_(std::max<std::size_t>(1, open_max / 2)) {}
 
-  /// Errors: too_many_requests (uploads_open_max).
+  /// Whoever has a name may have half of them, so that nobody alone keeps all others from pushing. Errors:
+  /// too_many_requests (uploads_open_max).
   Result<void> add(std::shared_ptr<UploadSession> session);
   /// Null when there is none.
   std::shared_ptr<UploadSession> find(const std::string& id) const;
@@ -187,8 +190,14 @@ class UploadTable {
   };
   Shard& shard_of(const std::string& id) const { return shards_[std::hash<std::string>{}(id) % kShards]; }
 
+  bool count_in(ActorId actor);
+  void count_out(ActorId actor);
+
   const std::size_t open_max_;
+  const std::size_t open_max_of_one_;
   std::atomic<std::size_t> count_{0};
+  std::mutex by_actor_mutex_;
+  std::unordered_map<ActorId, std::size_t> by_actor_;  ///< of those who have a name
   mutable std::array<Shard, kShards> shards_;
   std::mutex orphans_mutex_;
   std::vector<storage::Place> orphans_;

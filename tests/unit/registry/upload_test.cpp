@@ -239,6 +239,30 @@ TEST_CASE("sessions that clients left behind empty do not keep others from pushi
   CHECK(registry.claim_upload(kRepository, used_id).value()->offset() == kSmall);
 }
 
+TEST_CASE("one account cannot have all the sessions") {
+  TestRegistryOptions options;
+  options.registry.uploads_open_max = 6;
+  TestRegistry registry(options);
+  const auto open = [&registry](ActorId actor) {
+    const auto name = oci::RepositoryName::parse(kRepository).value();
+    return registry.run(registry->start_upload({actor, "test"}, name, oci::Algorithm::sha256, false));
+  };
+  constexpr ActorId kGreedy = 7, kOther = 8;
+  std::vector<std::string> ids;
+  for (int i = 0; i < 3; ++i) ids.push_back(open(kGreedy).value()->id());
+  CHECK(code(open(kGreedy)) == "too_many_requests");
+  CHECK(code(open(kOther)) == "ok");
+  // One ends: its place is free again, for the same account too, and only once.
+  const auto name = oci::RepositoryName::parse(kRepository).value();
+  REQUIRE(code(registry.run(registry.run(registry->claim_upload({kGreedy, "test"}, name, ids[0])).value()->cancel())) == "ok");
+  CHECK(code(open(kGreedy)) == "ok");
+  CHECK(code(open(kGreedy)) == "too_many_requests");
+  // Whoever has no name is everybody: up to the limit.
+  CHECK(code(open(kAnonymousActor)) == "ok");
+  CHECK(code(open(kAnonymousActor)) == "ok");
+  CHECK(code(open(kOther)) == "too_many_requests");
+}
+
 /// How many files of uploads/ this process has open.
 std::size_t open_staging_files(TestRegistry& registry) {
   std::size_t count = 0;
