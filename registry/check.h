@@ -19,7 +19,7 @@ struct Figures {
   std::map<RepositoryId, UsageRecord> repositories;
   std::map<std::pair<NamespaceId, std::string>, ProjectUsageRecord> projects;
 };
-/// Loads the index into memory. Errors: those of the reader, corrupt.
+/// Keeps these and nothing else of the index. Errors: those of the reader, corrupt.
 Result<Figures> recount(const kv::Reader& reader);
 
 /// One sentence for each rule of docs/storage-format.md ("What always holds") that does not hold somewhere, with where.
