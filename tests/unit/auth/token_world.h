@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "auth/logins.h"
+#include "auth/passwords.h"
 #include "auth/token_access.h"
 #include "auth/token_endpoint.h"
 #include "auth/token_service.h"
@@ -143,7 +144,7 @@ struct TokenWorld : IdentityWorld {
     auto made = TokenService::create(options, public_url, {identities(), pool, clock, entropy});
     if (!made) FAIL(made.error().message);
     service = *std::move(made);
-    must(identities().create_user(kRoot, {.name = "alice", .password_hash = "hash of right"}));
+    must(identities().create_user(kRoot, {.name = "alice", .password_hash = decoy_hash()}));
   }
 
   Result<TokenAnswer> ask(TokenQuestion question) {
