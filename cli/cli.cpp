@@ -7,6 +7,7 @@
 
 #include "cli/certs.h"
 #include "cli/commands.h"
+#include "cli/management.h"
 #include "config/keys.h"
 
 namespace berth::cli {
@@ -170,10 +171,12 @@ struct Commands {
     add_remote_options(*tag_ls, arguments);
     add_output_option(*tag_ls, arguments);
     tag_ls->add_option("name", arguments.repository, "the repository, as team/app")->required();
+    management.emplace(app);
     app.footer("`berth COMMAND --help` says what each takes.");  // last, because commands inherit it
   }
 
   CLI::App app{"berth: a container registry in one program", "berth"};
+  std::optional<Management> management;
   CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *version, *repo_ls, *repo_rm, *tag_ls;
 };
 
@@ -249,6 +252,7 @@ int parse_and_run(int argc, const char* const* argv, const Program& program) {
     if (*commands.repo_rm) return remove_repository(call, arguments.repository, arguments.yes, program);
     return *commands.tag_ls ? list_tags(call, arguments.repository, program) : list_repositories(call, program);
   }
+  if (const auto code = commands.management->run(program)) return *code;
   config::Sources sources;
   if (auto problem = fill_sources(arguments, program, sources)) return wrong(*problem);
   if (*commands.check) return config_check(sources, program);

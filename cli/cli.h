@@ -4,6 +4,7 @@
 #include <functional>
 #include <iosfwd>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "config/settings.h"
@@ -37,6 +38,8 @@ struct Program {
   std::ostream& out;         ///< data
   std::ostream& err;         ///< talk
   bool interactive = false;  ///< a person can answer a question on `in`
+  /// Asks a person for something that is not shown; nullopt: nobody can be asked, or they gave up. May be empty.
+  std::function<std::optional<std::string>(const std::string& prompt)> read_secret = {};
 };
 
 /// Parses the arguments and does what they say. Answers an ExitCode, or what `serve` answered. Throws nothing.

@@ -27,6 +27,25 @@ std::size_t take_header(char* data, std::size_t one, std::size_t size, void* use
   return line.size();
 }
 
+using Lines = std::unique_ptr<curl_slist, void (*)(curl_slist*)>;
+
+/// The header lines beside libcurl's own.
+Lines lines_of(const HttpRequest& request) {
+  Lines lines(nullptr, &curl_slist_free_all);
+  const auto add = [&lines](const std::string& line) {
+    if (auto* longer = curl_slist_append(lines.get(), line.c_str())) {
+      (void)lines.release();
+      lines.reset(longer);
+    }
+  };
+  if (!request.authorization.empty()) add("Authorization: " + request.authorization);
+  if (request.json) {
+    add("Content-Type: application/json");
+    add("Expect:");  // a small body needs no leave
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::variant<HttpAnswer, Unreachable> send(const HttpRequest& request) {
@@ -46,6 +65,14 @@ std::variant<HttpAnswer, Unreachable> send(const HttpRequest& request) {
   curl_easy_setopt(curl.get(), CURLOPT_WRITEDATA, &answer.body);
   curl_easy_setopt(curl.get(), CURLOPT_HEADERFUNCTION, &take_header);
   curl_easy_setopt(curl.get(), CURLOPT_HEADERDATA, &answer);
+  const Lines lines = lines_of(request);
+  if (lines) curl_easy_setopt(curl.get(), CURLOPT_HTTPHEADER, lines.get());
+  if (request.json) {
+    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, request.json->data());
+    curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.json->size()));
+  }
+  if (!request.socket.empty()) curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, request.socket.c_str());
+  if (!request.ca_file.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, request.ca_file.c_str());
   if (!request.use_proxy) curl_easy_setopt(curl.get(), CURLOPT_NOPROXY, "*");
   if (!request.verify) {
     curl_easy_setopt(curl.get(), CURLOPT_SSL_VERIFYPEER, 0L);

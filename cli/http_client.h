@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -11,8 +12,12 @@ struct HttpRequest {
   std::string method = "GET";
   std::string url;
   std::chrono::milliseconds timeout = std::chrono::seconds(30);
-  bool use_proxy = true;  ///< as the environment's http_proxy says
-  bool verify = true;     ///< over https: is it who it says?
+  bool use_proxy = true;            ///< as the environment's http_proxy says
+  bool verify = true;               ///< over https: is it who it says?
+  std::string socket = {};          ///< path of a local socket to ask instead of the URL's host; empty: none
+  std::string ca_file = {};         ///< PEM; trusted instead of the system's roots
+  std::string authorization = {};   ///< the header's value; empty: none
+  std::optional<std::string> json = std::nullopt;  ///< the body
 };
 
 struct HttpAnswer {

@@ -1,22 +1,15 @@
 // `berth repo …`, `berth tag …`: over the HTTP API of a running server.
 #include <algorithm>
-#include <cctype>
 #include <istream>
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/http_client.h"
 
 namespace berth::cli {
 namespace {
-
-/// For a terminal: what a server answers may hold anything.
-std::string harmless(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  return text;
-}
 
 /// Keeps a name from becoming another path; the server has the last word on the grammar.
 bool may_be_repository(const std::string& name) {
@@ -26,70 +19,6 @@ bool may_be_repository(const std::string& name) {
   return !name.empty() && name.size() <= 255 && name.front() != '/' && name.back() != '/' &&
          name.find("//") == name.npos && name.find("..") == name.npos &&
          std::all_of(name.begin(), name.end(), allowed);
-}
-
-bool may_be_server(const std::string& url) {
-  std::size_t scheme = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
-  return scheme != 0 && url.size() > scheme && url.find_first_of("/?#@ ", scheme) == url.npos;
-}
-
-/// As it stands in a query.
-std::string encode(const std::string& text) {
-  constexpr char kHex[] = "0123456789ABCDEF";
-  std::string encoded;
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80 && (std::isalnum(byte) || c == '-' || c == '.' || c == '_' || c == '~')) {
-      encoded += c;
-    } else {
-      encoded += '%';
-      encoded += kHex[byte >> 4];
-      encoded += kHex[byte & 15];
-    }
-  }
-  return encoded;
-}
-
-int code_of(long status) {
-  if (status >= 200 && status < 300) return kOk;
-  if (status == 404) return kNotFound;
-  if (status == 401 || status == 403) return kDenied;
-  if (status == 405 || status == 409 || status == 412) return kConflict;
-  return kFailure;
-}
-
-/// "code message" of an element of the error body, as far as they are there.
-std::string said_by(const nlohmann::json& error) {
-  std::string text;
-  for (const char* member : {"code", "message"})
-    if (error.is_object() && error.contains(member) && error[member].is_string())
-      text += (text.empty() ? "" : " ") + error[member].get<std::string>();
-  return text;
-}
-
-/// The server's own words if it said any.
-int report(const std::string& what, const HttpAnswer& answer, const Program& program) {
-  std::string said;
-  auto body = nlohmann::json::parse(answer.body, nullptr, false);
-  if (body.is_object() && body.contains("errors") && body["errors"].is_array())
-    for (const auto& error : body["errors"]) said += ": " + said_by(error);
-  if (said.empty()) said = ": the server answered " + std::to_string(answer.status);
-  program.err << "berth: " << what << harmless(said) << '\n';
-  return code_of(answer.status);
-}
-
-int report(const std::string& what, const Unreachable& gone, const Program& program) {
-  program.err << "berth: " << what << ": " << gone.reason << '\n';
-  return kUnreachable;
-}
-
-int usage(const std::string& what, const Program& program) {
-  program.err << "berth: " << harmless(what) << '\n';
-  return kUsage;
-}
-
-std::string wrong_server(const std::string& server) {
-  return "--server " + server + ": expected http:// or https:// and a host, as http://127.0.0.1:5000";
 }
 
 /// Walks a paged list and writes each name as it comes, so that any length fits. `path` without a query.

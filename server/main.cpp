@@ -17,6 +17,7 @@
 #include "base/log_spdlog.h"
 #include "base/task.h"
 #include "cli/cli.h"
+#include "cli/terminal.h"
 #include "config/settings.h"
 #include "registry/registry.h"
 #include "server/assemble.h"
@@ -223,7 +224,8 @@ int serve(const cli::ServeCall& call) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  cli::Program program{BERTH_VERSION, serve, {}, std::cin, std::cout, std::cerr, ::isatty(STDIN_FILENO) == 1};
+  cli::Program program{BERTH_VERSION, serve, {}, std::cin, std::cout, std::cerr, ::isatty(STDIN_FILENO) == 1,
+                       cli::read_secret_from_terminal};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     std::string_view line(*entry);
     std::size_t equals = line.find('=');
