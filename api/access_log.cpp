@@ -46,6 +46,10 @@ void log_access(const Request& request, const Response& response, std::uint64_t 
       {"duration_ms", std::chrono::duration<double, std::milli>(elapsed).count()},
       {"peer", request.peer_address},
   };
+  if (!request.principal.empty()) {
+    fields.emplace_back("principal", request.principal);
+    fields.emplace_back("credential", request.credential);
+  }
   // A client that hangs up in the middle is everyday life, not an error.
   if (request.client_certificate) fields.emplace_back("client_certificate", request.client_certificate->subject);
   if (!complete) fields.emplace_back("complete", false);

@@ -3,8 +3,10 @@
 //   1. request id           first, so that whatever happens next can be found in the log
 //   2. host check           before anything that a page in a browser could make use of
 //   3. route                text becomes types, once; everything after knows the operation
-//   4. who                  needs the headers only
-//   5. may                  one function for every route; before anything says what exists
+//   4. who                  needs the headers only; a bad credential ends it, also where none is asked for
+//   5. may                  one function for every route; before anything says what exists. Who may not hears the same
+//                           whether it is there or not: 401 with a challenge when another credential could do more
+//                           (nobody in particular, or a token), else 403
 //   6. handler
 //   7. errors               a Result's error becomes the protocol's body; a stray exception a logged 500
 //   8. headers of all       last, so that no way out misses them
@@ -16,12 +18,13 @@
 #include <optional>
 
 #include "api/access_log.h"
+#include "api/challenges.h"
 #include "api/context.h"
 #include "api/errors.h"
 #include "api/host_check.h"
 #include "api/routes.h"
 #include "api/service.h"
-#include "auth/authenticator.h"
+#include "auth/access_control.h"
 #include "auth/policy.h"
 
 namespace berth::api {
@@ -41,6 +44,25 @@ std::string other_methods(std::string_view path, std::string_view refused) {
   return out;
 }
 
+auth::Caller caller_of(const Request& request) {
+  auth::Caller caller{.authorization = {},
+                      .peer = request.peer_address,
+                      .host = std::string(request.headers.get("Host")),
+                      .secure = request.secure,
+                      .certificate = request.client_certificate,
+                      .local = request.local_uid.has_value()};
+  for (const std::string_view value : request.headers.all("Authorization")) caller.authorization.emplace_back(value);
+  return caller;
+}
+
+/// Who asked, as far as it is known, and what is to be said about it when the request is refused.
+struct Asked {
+  Match match;
+  std::optional<oci::RepositoryName> repository;
+  auth::Caller caller;
+  bool from_token = false;  ///< a good one
+};
+
 Error stray(std::string what) {
   return make_error(ErrorCode::internal, "berth failed; its log says more under this request id", std::move(what));
 }
@@ -52,7 +74,7 @@ class Pipeline final : public Service {
         lifecycle_(lifecycle),
         clock_(clock),
         entropy_(entropy),
-        policy_(auth::Policy::allow_all()),
+        open_(std::make_shared<const auth::Policy>(auth::Policy::allow_all())),
         manifest_memory_(options_.manifest_bodies_bytes_max) {}
 
   void attach(const Backends& backends) override {
@@ -62,10 +84,10 @@ class Pipeline final : public Service {
 
   asio::awaitable<Response> handle(Request& request) override {
     if (request.id.empty()) request.id = make_uuid(entropy_);
-    Match match;
+    Asked asked;
     Result<Response> result;
     try {
-      result = co_await run(request, match);
+      result = co_await run(request, asked);
     } catch (const boost::system::system_error& error) {
       // A wait that was cancelled: the connection or the process is going away.
       const bool cancelled = error.code() == asio::error::operation_aborted;
@@ -75,7 +97,7 @@ class Pipeline final : public Service {
     } catch (...) {
       result = stray("an exception of no known type");
     }
-    Response response = result ? *std::move(result) : refusal(std::move(result).error(), request, match);
+    Response response = result ? *std::move(result) : refusal(std::move(result).error(), request, asked);
     if (response.status != kNoAnswer) add_common_headers(response, request.id, request.target);
     co_return response;
   }
@@ -86,7 +108,8 @@ class Pipeline final : public Service {
   }
 
  private:
-  Task<Response> run(Request& request, Match& match) {
+  Task<Response> run(Request& request, Asked& asked) {
+    Match& match = asked.match;
     if (request.loopback_listener) BERTH_CO_CHECK(check_host(request, options_.allowed_hosts));
 
     const std::size_t query_at = request.target.find('?');
@@ -101,37 +124,65 @@ class Pipeline final : public Service {
     if (backends == nullptr && route.needs_registry) {
       co_return make_error(ErrorCode::unavailable, "the registry is starting");
     }
-    BERTH_CO_TRY(auto repository, parse_repository(match));
+    BERTH_CO_TRY(asked.repository, parse_repository(match));
 
-    auth::Principal principal = auth::anonymous();
-
-    const auth::Decision decision = policy_.decide(principal, route.action, repository ? &*repository : nullptr);
-    if (!decision.allowed) {
-      co_return make_error(ErrorCode::denied, "this is not allowed here", std::string(decision.reason));
+    auth::Principal principal;
+    std::shared_ptr<const auth::Policy> policy = open_;
+    auth::AccessControl* const access = backends == nullptr ? nullptr : backends->access;
+    if (access != nullptr && route.needs_registry) {
+      asked.caller = caller_of(request);
+      BERTH_CO_TRY(principal, co_await access->identify(asked.caller));
+      BERTH_CO_TRY(policy, co_await access->policy());
+      request.principal = principal.subject;
+      request.credential = principal.method;
+      asked.from_token = principal.from_token;
     }
 
-    BERTH_CO_TRY(Target target, parse_target(match, std::move(repository)));
+    const auth::Decision decision =
+        policy->decide(principal, route.action, asked.repository ? &*asked.repository : nullptr);
+    if (!decision.allowed) co_return refuse(principal, decision);
+
+    BERTH_CO_TRY(Target target, parse_target(match, asked.repository));
     const bool has_query = query_at != std::string::npos;
     BERTH_CO_TRY(Query query, Query::parse(has_query ? std::string_view(request.target).substr(query_at + 1) : ""));
     Context context{.request = request,
                     .options = options_,
                     .lifecycle = lifecycle_,
                     .clock = clock_,
-                    .policy = policy_,
+                    .policy = *policy,
                     .manifest_memory = manifest_memory_,
                     .backends = backends,
                     .actor = principal.as_actor(request.id),
                     .principal = std::move(principal),
-                    .caller = {},
+                    .caller = asked.caller,
                     .target = std::move(target),
                     .query = std::move(query)};
     co_return co_await route.handle(context);
   }
 
-  static Response refusal(const Error& error, const Request& request, const Match& match) {
+  static Error refuse(const auth::Principal& principal, const auth::Decision& decision) {
+    const bool another_could = principal.from_token || principal.method == auth::kAnonymous;
+    return make_error(another_could ? ErrorCode::unauthorized : ErrorCode::denied,
+                      another_could ? "this needs a credential that allows it" : "this is not allowed here",
+                      std::string(decision.reason));
+  }
+
+  Response refusal(const Error& error, const Request& request, const Asked& asked) const {
     Response response = error_response(error, request.id);
+    const Match& match = asked.match;
     if (error.code == ErrorCode::method_not_allowed) {
       response.headers.set("Allow", other_methods(allowed_methods(match.path), request.method_text));
+    }
+    const Backends* const backends = backends_.load(std::memory_order_acquire);
+    if (error.code == ErrorCode::unauthorized && backends != nullptr && match.route != nullptr) {
+      auto why = auth::ChallengeError::none;
+      if (is_bearer(asked.caller)) why = auth::ChallengeError::invalid_token;
+      if (asked.from_token) why = auth::ChallengeError::insufficient_scope;
+      const auto scopes = wanted_scopes(*match.route, request, asked.repository);
+      response.headers.set("WWW-Authenticate", challenge_header(backends->tokens, request, scopes, why));
+    }
+    if (error.code == ErrorCode::too_many_requests && backends != nullptr && backends->access != nullptr) {
+      response.headers.set("Retry-After", std::to_string(backends->access->retry_after(asked.caller).count()));
     }
     return response;
   }
@@ -140,7 +191,7 @@ class Pipeline final : public Service {
   const Lifecycle& lifecycle_;
   const Clock& clock_;
   Entropy& entropy_;
-  const auth::Policy policy_;
+  const std::shared_ptr<const auth::Policy> open_;  ///< without access control
   MemoryBudget manifest_memory_;
   std::optional<Backends> attached_;
   std::atomic<const Backends*> backends_{nullptr};  ///< null, then `attached_`

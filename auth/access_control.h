@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "auth/caller.h"
+#include "auth/logins.h"
 #include "auth/policy.h"
 #include "auth/principal.h"
 #include "base/env.h"
@@ -29,7 +30,6 @@ class Identities;
 namespace berth::auth {
 
 struct AuthOptions;
-struct VerifiedToken;
 class TokenService;
 
 /// Of the local socket: administrator of everything, whatever the grants say. No grant can name it.
@@ -37,7 +37,7 @@ inline constexpr std::string_view kLocalRoot = "local:root";
 
 /// Thread-safe. Errors of the Tasks: unauthorized (the message is for the client and the same whatever is wrong;
 /// `log_detail` says what), too_many_requests (see retry_after()), unavailable; those of the identities.
-class AccessControl {
+class AccessControl final : public Logins {
  public:
   /// All outlive it.
   struct Parts {
@@ -54,23 +54,20 @@ class AccessControl {
   AccessControl(const AccessControl&) = delete;
   AccessControl& operator=(const AccessControl&) = delete;
   /// Stops.
-  ~AccessControl();
+  ~AccessControl() override;
 
   /// False: whoever reaches a listener may do everything there but manage accounts, and no credential is looked at.
   bool enabled() const;
   const AuthOptions& options() const;
 
   Task<Principal> identify(Caller caller);
-  /// Tries the methods in their order. `peer` is the address that the login counts for.
-  Task<Principal> identify_password(std::string user, std::string password, std::string peer);
-  /// A JWT of one of the issuers that are set up. It is not tried as a password.
-  Task<Principal> identify_jwt(std::string jwt, std::string peer);
-  /// The subject of a good token, when it is still there and may come in, with its groups of now. Its ceiling is the
-  /// token's access. What an outside server's token says is a right by itself.
-  Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token);
+  /// The password may also be a robot's secret, a personal token or a JWT of an outside issuer, under any name.
+  Task<Principal> identify_password(std::string user, std::string password, std::string peer) override;
+  Task<Principal> identify_jwt(std::string jwt, std::string peer) override;
+  Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token) override;
   /// Whoever a subject stands for, as if it had just come in with its own credential: for questions about others
-  /// (access/explain). Somebody from outside has the groups that berth itself knows. Never fails for a subject that
-  /// does not exist or may not come in: such a one has no group.
+  /// (access/explain). Somebody from outside has the groups that berth itself knows. A local one who may not come in
+  /// counts as nobody, not even as anonymous, and so may do nothing.
   Task<Principal> principal_of_subject(std::string subject);
 
   /// How long whoever was refused with too_many_requests should wait.
@@ -78,7 +75,7 @@ class AccessControl {
   std::chrono::seconds retry_after(const Caller& caller);
 
   /// The policy of now: configured roles and grants, and stored ones.
-  Task<std::shared_ptr<const Policy>> policy();
+  Task<std::shared_ptr<const Policy>> policy() override;
   /// After the configuration was read again.
   void set_configured(std::vector<Role> roles, std::vector<Grant> grants);
 

@@ -40,6 +40,16 @@ bool ceiling_allows(const Principal& principal, Action action, const oci::Reposi
   return principal.ceiling->allows(action, repository);
 }
 
+/// Does the credential itself give it? `repository` as in Policy::decide().
+bool brings(const Principal& principal, Action action, const oci::RepositoryName* repository) {
+  const bool listing = action == Action::catalog;
+  return std::ranges::any_of(principal.rights, [&](const Ceiling::Scope& scope) {
+    if (listing) return !(scope.actions & kListing).empty() && !scope.repositories.empty();
+    return scope.actions.has(action) &&
+           std::ranges::any_of(scope.repositories, [&](const auto& one) { return one.matches(name_of(repository)); });
+  });
+}
+
 const Role* find_role(std::span<const Role> roles, std::string_view name) {
   const auto found = std::ranges::find(roles, name, &Role::name);
   return found == roles.end() ? nullptr : &*found;
@@ -75,7 +85,7 @@ std::string_view to_string(GrantVerdict::Why why) {
   return "unknown";
 }
 
-Policy::Policy(std::vector<Grant> grants, const std::vector<Role>& roles) {
+Policy::Policy(std::vector<Grant> grants, const std::vector<Role>& roles) : roles_(roles) {
   grants_.reserve(grants.size());
   for (Grant& grant : grants) {
     Rule rule{std::move(grant), {}, true};
@@ -100,6 +110,12 @@ Policy::Policy(std::vector<Grant> grants, const std::vector<Role>& roles) {
   for (auto& [subject, filed] : by_subject_) filed.by_repository.build();
 }
 
+Actions Policy::actions_of_role(std::string_view name) const {
+  const Role* role = find_role(built_in_roles(), name);
+  if (role == nullptr) role = find_role(roles_, name);
+  return role == nullptr ? Actions{} : role->actions & Actions::all();
+}
+
 Policy Policy::allow_all() {
   Policy policy;
   policy.everything_ = true;
@@ -122,6 +138,7 @@ Decision Policy::decide(const Principal& principal, Action action, const oci::Re
   if (action == Action::none) return {.allowed = true, .reason = "asks for no right"};
   if (!ceiling_allows(principal, action, repository)) return {.reason = kScopeTooNarrow};
   if (everything_) return {.allowed = true, .reason = "everybody may do everything"};
+  if (brings(principal, action, repository)) return {.allowed = true, .reason = "the credential gives it"};
 
   Decision decision;
   const auto allow = [&decision](const Rule& rule) {
@@ -183,6 +200,10 @@ Explanation Policy::explain(const Principal& principal, Action action, const oci
 
 Actions Policy::granted(const Principal& principal, const oci::RepositoryName& repository) const {
   Actions actions = everything_ ? Actions::all() : Actions{};
+  for (const Ceiling::Scope& scope : principal.rights) {
+    const bool here = std::ranges::any_of(scope.repositories, [&](const auto& one) { return one.matches(repository.text()); });
+    if (here) actions |= scope.actions & Actions::all();
+  }
   any_rule(principal, repository.text(), [&actions](const Rule& rule) {
     actions |= rule.actions;
     return actions == Actions::all();
@@ -197,7 +218,7 @@ Actions Policy::granted(const Principal& principal, const oci::RepositoryName& r
 
 registry::TagSet Policy::tags(const Principal& principal, Action action, const oci::RepositoryName& repository) const {
   if (!ceiling_allows(principal, action, &repository)) return {};
-  if (everything_) return registry::TagSet::everything();
+  if (everything_ || brings(principal, action, &repository)) return registry::TagSet::everything();
   registry::TagSet tags;
   any_rule(principal, repository.text(), [&](const Rule& rule) {
     if (!rule.actions.has(action)) return false;
@@ -219,6 +240,10 @@ registry::Visibility Policy::readable(const Principal& principal, Actions scope_
       if (!rule.actions.has(Action::pull)) continue;
       for (const auto& pattern : rule.grant.repositories) visibility.patterns.push_back(pattern);
     }
+  }
+  for (const Ceiling::Scope& scope : principal.rights) {
+    if ((scope.actions & scope_actions).empty()) continue;
+    visibility.patterns.insert(visibility.patterns.end(), scope.repositories.begin(), scope.repositories.end());
   }
   const auto simplify = [](std::vector<registry::RepositoryPattern>& patterns) {
     std::ranges::sort(patterns);

@@ -1,7 +1,7 @@
 // May this caller do this here? One pure function that every route asks; its answer carries its reason.
 //
-// A grant gives subjects actions on the repositories that its patterns match. What no grant gives is denied; no grant
-// takes away. Its tag patterns limit push, overwrite and delete of tags: a question that names no tag (blobs, manifests
+// A grant gives subjects actions on the repositories that its patterns match. What neither a grant nor the credential
+// itself (Principal::rights) gives is denied; no grant takes away. Its tag patterns limit push, overwrite and delete of tags: a question that names no tag (blobs, manifests
 // by digest) passes them, and what a manifest's delete would take along is asked with tags(). A token's ceiling cuts
 // off whatever grants say. Setting a tag asks for `push`, moving it for `overwrite` as well.
 #pragma once
@@ -94,6 +94,9 @@ class Policy {
   /// Which ones lists show: the same, and what a token's scope names for lists alone.
   registry::Visibility catalog_visibility(const Principal& principal) const;
 
+  /// What a role gives; nothing when there is none of that name.
+  Actions actions_of_role(std::string_view name) const;
+
   std::size_t size() const { return grants_.size(); }
 
  private:
@@ -121,6 +124,7 @@ class Policy {
   registry::Visibility readable(const Principal& principal, Actions scope_actions) const;
 
   bool everything_ = false;
+  std::vector<Role> roles_;
   std::vector<Rule> grants_;
   std::unordered_map<std::string, Filed, Hash, std::equal_to<>> by_subject_;
 };

@@ -47,6 +47,13 @@ struct Principal {
   std::string method{kAnonymous};              ///< how it was authenticated, for the log
   registry::ActorId actor = registry::kAnonymousActor;
   Testimony testimony = {};
+  /// What the credential gives by itself, beside the grants: roles from the rules of an issuer, and all that an outside
+  /// token server says. For every tag.
+  std::vector<Ceiling::Scope> rights = {};
+  /// It came with an access token: another one may give more.
+  bool from_token = false;
+  /// Repositories that the access of the token names, if only to give nothing there: asking again would change nothing.
+  std::vector<std::string> asked_for = {};
   /// A password of berth's own users was shown. Refresh tokens are for these alone: whatever else lets somebody in
   /// (a robot's secret, a directory, an issuer) would be outlived by them.
   bool may_refresh = false;

@@ -20,6 +20,7 @@
 #include "cli/terminal.h"
 #include "config/settings.h"
 #include "registry/registry.h"
+#include "server/accounts.h"
 #include "server/assemble.h"
 #include "server/data_directory.h"
 #include "server/server.h"
@@ -163,6 +164,7 @@ int serve(const cli::ServeCall& call) {
   std::optional<kv::Committer> committer;
   std::unique_ptr<storage::BlobStore> blobs;
   std::unique_ptr<registry::Registry> registry;
+  std::unique_ptr<server::Accounts> accounts;
 
   api::Lifecycle lifecycle;
   auto service = api::make_service(server::service_options(settings), lifecycle, clock, entropy);
@@ -187,8 +189,10 @@ int serve(const cli::ServeCall& call) {
   if (!opened_store) return fail(opened_store.error());
   store = *std::move(opened_store);
 
-  auto on_commit = [&cache](std::span<const std::string> touched, std::uint64_t version) {
+  auto identities_changed = registry::make_identity_signal();
+  auto on_commit = [&cache, identities_changed](std::span<const std::string> touched, std::uint64_t version) {
     registry::invalidate(*cache, touched, version);
+    registry::invalidate(*identities_changed, touched, version);
   };
   committer.emplace(*store, disk_pool, kv::CommitterOptions{}, on_commit, die);
   if (auto started = committer->start(); !started) return fail(started.error());
@@ -204,13 +208,19 @@ int serve(const cli::ServeCall& call) {
       server::registry_options(settings));
   if (!opened) return fail(opened.error());
   registry = *std::move(opened);
-  service->attach({.registry = *registry});
+  const auth::AuthOptions auth_options;
+  auto opened_accounts =
+      server::Accounts::open(auth_options, {*committer, disk_pool, clock, entropy}, identities_changed);
+  if (!opened_accounts) return fail(opened_accounts.error());
+  accounts = *std::move(opened_accounts);
+  service->attach(accounts->backends(*registry));
   lifecycle.started.store(true);
   log::info("ready");
 
   signals.wait_for_stop();
   lifecycle.draining.store(true);
   server->stop();
+  accounts->stop();
   registry->stop();
   committer->stop();
   // All that was acknowledged is in the log already: without this the next start reads more of it, and that is all.

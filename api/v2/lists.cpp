@@ -1,6 +1,7 @@
 // The documents: ping, catalog, tags and referrers. Each costs its page.
 #include "api/handlers.h"
 #include "api/pages.h"
+#include "auth/access_control.h"
 #include "base/json_text.h"
 
 namespace berth::api {
@@ -20,7 +21,15 @@ void append_json_array(std::string& out, const std::vector<std::string>& texts) 
 
 }  // namespace
 
-Task<Response> ping(Context&) { co_return text_response(200, "{}", "application/json"); }
+// Clients learn here whether and how to sign in, and some never do after a 200: so whoever shows no credential hears it,
+// also where much may be pulled without one. Any good credential will do, and a token that gives nothing as well.
+Task<Response> ping(Context& context) {
+  const bool accounts = context.backends->access != nullptr && context.backends->access->enabled();
+  if (accounts && context.principal.method == auth::kAnonymous) {
+    co_return make_error(ErrorCode::unauthorized, "sign in, or ask for a token without doing so");
+  }
+  co_return text_response(200, "{}", "application/json");
+}
 
 Task<Response> list_repositories(Context& context) {
   BERTH_CO_TRY(const std::size_t n,

@@ -59,6 +59,13 @@ Result<std::optional<oci::Digest>> expected_digest(const Context& context) {
   return make_error(ErrorCode::digest_invalid, "the path and the query name different digests");
 }
 
+/// A right to push may be for some tags only. Errors: denied.
+Result<void> check_may_tag(const Context& context, const oci::Tag& tag) {
+  const auto decision = context.policy.decide(context.principal, auth::Action::push, &context.repository(), &tag);
+  if (decision.allowed) return {};
+  return make_error(ErrorCode::denied, "this caller may not push the tag " + tag.text(), std::string(decision.reason));
+}
+
 }  // namespace
 
 Task<Response> get_manifest(Context& context) {
@@ -88,6 +95,8 @@ Task<Response> put_manifest(Context& context) {
   BERTH_CO_TRY(auto tags, extra_tags(context));
   BERTH_CO_TRY(auto expected, expected_digest(context));
   BERTH_CO_TRY(auto precondition, write_precondition(context.request.headers));
+  if (const auto* tag = std::get_if<oci::Tag>(&context.reference())) BERTH_CO_CHECK(check_may_tag(context, *tag));
+  for (const oci::Tag& tag : tags) BERTH_CO_CHECK(check_may_tag(context, tag));
   MemoryBudget::Share memory(context.manifest_memory);
   BERTH_CO_TRY(std::string body, co_await read_body(context, memory));
   registry::PutManifestRequest push{.repository = context.repository(),

@@ -2,6 +2,8 @@
 //
 // A body is read only after everything that can be said without it was said: route, right, session, digest, offset and
 // sizes. So `Expect: 100-continue` means what it should.
+#include <algorithm>
+
 #include "api/errors.h"
 #include "api/handlers.h"
 
@@ -121,6 +123,13 @@ Task<Response> open_session(Context& context, oci::Algorithm algorithm) {
   co_return session_response(202, context, upload->id(), 0);
 }
 
+/// A client that got a token for the target alone shall ask for one that holds the source. When that holds nothing
+/// there, it has asked.
+bool may_ask_again(const auth::Principal& principal, const oci::RepositoryName& source) {
+  const auto& asked_for = principal.asked_for;
+  return principal.from_token && std::find(asked_for.begin(), asked_for.end(), source.text()) == asked_for.end();
+}
+
 // distribution-spec end-11. Whatever keeps a mount from happening opens a session instead, so that the client can push
 // the bytes, and so that nobody learns what other repositories hold.
 Task<Response> mount(Context& context, std::string_view mount_text) {
@@ -133,6 +142,9 @@ Task<Response> mount(Context& context, std::string_view mount_text) {
   if (const auto text = context.query.get("from")) {
     auto name = oci::RepositoryName::parse(*text);
     const bool readable = name && context.policy.decide(context.principal, auth::Action::pull, &*name).allowed;
+    if (!readable && name && may_ask_again(context.principal, *name)) {
+      co_return make_error(ErrorCode::unauthorized, "the mount needs a token for its source, too");
+    }
     if (!readable) co_return co_await open_session(context, algorithm);
     from = *std::move(name);
   }

@@ -130,6 +130,13 @@ Task<User> Identities::update_user(const Actor& actor, std::string name, UserCha
       .context = context(actor), .name = lower_case(name), .change = std::move(change), .if_version = if_version});
 }
 
+Task<void> Identities::replace_hash(const Actor& actor, std::string name, std::string old_hash, std::string new_hash) {
+  return change(ReplaceHash{.context = context(actor),
+                            .name = lower_case(name),
+                            .old_hash = std::move(old_hash),
+                            .new_hash = std::move(new_hash)});
+}
+
 Task<void> Identities::delete_user(const Actor& actor, std::string name, Erasure erasure, IfVersion if_version) {
   return change(DeleteUser{
       .context = context(actor), .name = lower_case(name), .erasure = erasure, .if_version = if_version});

@@ -70,6 +70,8 @@ class Identities {
   Task<User> create_user(const Actor& actor, NewUser user);
   /// Another password takes the refresh tokens along.
   Task<User> update_user(const Actor& actor, std::string name, UserChange change, IfVersion if_version = {});
+  /// The same password, hashed anew: whoever was let in stays in. Nothing happens when `old_hash` is not the one.
+  Task<void> replace_hash(const Actor& actor, std::string name, std::string old_hash, std::string new_hash);
   /// Tokens, memberships and mentions in grants go along; a grant that named nobody else goes.
   Task<void> delete_user(const Actor& actor, std::string name, Erasure erasure, IfVersion if_version = {});
   Task<std::optional<User>> find_user(std::string name);

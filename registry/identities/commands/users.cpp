@@ -127,6 +127,18 @@ Result<UpdateUser::Outcome> UpdateUser::apply(kv::Transaction& transaction) {
   return user_of(edit.reader(), name, *record);
 }
 
+Result<ReplaceHash::Outcome> ReplaceHash::apply(kv::Transaction& transaction) {
+  IdentityChange change(transaction, CommandKind::update_user, context);
+  BERTH_CHECK(check_password_hash(new_hash));
+  BERTH_TRY(auto password, change.index().get(PasswordKey{name}));
+  if (new_hash.empty() || !password || password->hash != old_hash) return Outcome{};
+  BERTH_CHECK(change.begin());
+  password->hash = new_hash;
+  change.index().put(PasswordKey{name}, *password);
+  change.finish();
+  return Outcome{};
+}
+
 Result<DeleteUser::Outcome> DeleteUser::apply(kv::Transaction& transaction) {
   IdentityChange change(transaction, CommandKind::delete_user, context);
   BERTH_TRY(const auto record, change.index().get(UserKey{name}));

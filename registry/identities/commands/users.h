@@ -23,6 +23,17 @@ struct UpdateUser {
   Result<Outcome> apply(kv::Transaction& transaction);
 };
 
+/// The same password, hashed anew. Nothing happens when the hash is another one by now.
+struct ReplaceHash {
+  struct Outcome {};
+  CommandContext context;
+  std::string name;
+  std::string old_hash;
+  std::string new_hash;
+  /// Errors: request_invalid.
+  Result<Outcome> apply(kv::Transaction& transaction);
+};
+
 struct DeleteUser {
   struct Outcome {};
   CommandContext context;

@@ -1,0 +1,303 @@
+#include "auth/access_control.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "auth/authorization_header.h"
+#include "auth/certificate_identity.h"
+#include "auth/oidc.h"
+#include "auth/options.h"
+#include "auth/password_logins.h"
+#include "auth/policy_holder.h"
+#include "auth/secrets.h"
+#include "auth/stored_access.h"
+#include "auth/subjects.h"
+#include "auth/token_access.h"
+#include "auth/token_service.h"
+#include "registry/identities/identities.h"
+
+namespace berth::auth {
+namespace {
+
+// How somebody came in. Tokens carry these words, so they stay what they are.
+constexpr std::string_view kByPassword = "password";
+constexpr std::string_view kByHtpasswd = "htpasswd";
+constexpr std::string_view kByLdap = "ldap";
+constexpr std::string_view kByRobotSecret = "robot secret";
+constexpr std::string_view kByPersonalToken = "personal token";
+constexpr std::string_view kByOidc = "oidc";
+constexpr std::string_view kByCertificate = "certificate";
+constexpr std::string_view kByAnonymousToken = "anonymous token";
+constexpr std::string_view kByOutsideToken = "outside token";
+constexpr std::string_view kByLocalSocket = "local socket";
+
+constexpr std::string_view kUser = "user:";
+constexpr std::string_view kRobot = "robot:";
+
+Error refuse(std::string detail) {
+  return make_error(ErrorCode::unauthorized, "the credential is not good", std::move(detail));
+}
+
+bool looks_like_secret(std::string_view text) {
+  return std::ranges::any_of(std::initializer_list{SecretKind::robot, SecretKind::personal, SecretKind::refresh},
+                             [text](SecretKind kind) { return text.starts_with(prefix_of(kind)); });
+}
+
+/// A compact JWS whose header is a JSON object.
+bool looks_like_jwt(std::string_view text) {
+  return text.starts_with("eyJ") && std::ranges::count(text, '.') == 2;
+}
+
+registry::SecretHash secret_hash(std::string_view secret) {
+  const std::string bytes = hash_secret(secret);
+  registry::SecretHash hash{};
+  std::ranges::transform(bytes, hash.begin(), [](char c) { return static_cast<std::byte>(c); });
+  return hash;
+}
+
+Principal local_root() {
+  Principal principal;
+  principal.subject = kLocalRoot;
+  principal.subjects = {std::string(kLocalRoot), std::string(kAuthenticated), std::string(kAnonymous)};
+  principal.method = kByLocalSocket;
+  principal.actor = registry::kSystemActor;
+  return principal;
+}
+
+std::vector<PasswordMethod> all_methods() {
+  using enum PasswordMethod;
+  return {users, htpasswd, robots, tokens, oidc, ldap};
+}
+
+}  // namespace
+
+class AccessControl::Impl {
+ public:
+  static Result<std::unique_ptr<Impl>> create(AuthOptions options, const Parts& parts) {
+    if (options.methods.empty()) options.methods = all_methods();
+    std::unique_ptr<Impl> impl(new Impl(std::move(options), parts));
+    const PasswordLogins::Parts login_parts{parts.identities,    impl->subjects_, parts.disk_pool,
+                                            parts.password_pool, parts.clock,     parts.entropy};
+    BERTH_TRY(impl->logins_, PasswordLogins::create(impl->options_, login_parts));
+    if (!impl->options_.oidc.empty()) {
+      BERTH_TRY(impl->federation_,
+                OidcFederation::create(impl->options_.oidc, parts.http, parts.disk_pool, parts.clock));
+    }
+    return impl;
+  }
+
+  const AuthOptions& options() const { return options_; }
+  PolicyHolder& policies() { return policies_; }
+  PasswordLogins& logins() { return *logins_; }
+  void stop() {
+    if (federation_) federation_->stop();
+  }
+
+  Task<Principal> identify(Caller caller) {
+    if (caller.local) co_return local_root();
+    if (!options_.enabled) co_return Principal();
+    BERTH_CO_TRY(auto shown, parse_authorization(caller.authorization));
+    if (auto* bearer = std::get_if<BearerCredential>(&shown)) {
+      if (looks_like_secret(bearer->token)) co_return co_await identify_secret(std::move(bearer->token));
+      RequestOrigin origin{std::move(caller.host), caller.secure};
+      BERTH_CO_TRY(auto token, co_await parts_.tokens.verify(std::move(bearer->token), std::move(origin)));
+      co_return co_await principal_of(std::move(token));
+    }
+    if (auto* basic = std::get_if<BasicCredential>(&shown)) {
+      co_return co_await identify_password(std::move(basic->user), std::move(basic->password), std::move(caller.peer));
+    }
+    if (caller.certificate) co_return co_await identify_certificate(std::move(caller.certificate));
+    co_return Principal();
+  }
+
+  Task<Principal> identify_password(std::string user, std::string password, std::string peer) {
+    if (looks_like_secret(password)) co_return co_await identify_secret(std::move(password));
+    if (federation_ && has(PasswordMethod::oidc) && looks_like_jwt(password)) {
+      co_return co_await identify_jwt(std::move(password));
+    }
+    BERTH_CO_TRY(PasswordIdentity identity, co_await logins_->check(std::move(user), std::move(password), std::move(peer)));
+    std::string_view method = kByPassword;
+    if (identity.method == PasswordMethod::htpasswd) method = kByHtpasswd;
+    if (identity.method == PasswordMethod::ldap) method = kByLdap;
+    Testimony testimony{.groups = std::move(identity.groups)};
+    BERTH_CO_TRY(Principal principal,
+                 co_await admit(registry::user_subject(identity.name), method, std::move(testimony)));
+    principal.may_refresh = method == kByPassword;
+    co_return principal;
+  }
+
+  Task<Principal> identify_jwt(std::string jwt) {
+    if (!federation_) co_return refuse("no outside issuer is set up");
+    BERTH_CO_TRY(FederatedIdentity identity, co_await federation_->authenticate(std::move(jwt)));
+    Testimony testimony{.groups = {}, .roles = std::move(identity.roles)};
+    for (const std::string& group : identity.groups) testimony.groups.push_back(registry::group_subject(group));
+    co_return co_await admit(std::move(identity.subject), kByOidc, std::move(testimony));
+  }
+
+  Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token) {
+    Ceiling access = auth::ceiling_of(token->access, token->source);
+    Principal principal;
+    if (token->subject == kAnonymous) {
+      principal.method = token->source == TokenSource::own ? kByAnonymousToken : kByOutsideToken;
+    } else if (token->source == TokenSource::outside) {
+      BERTH_CO_TRY(const auto known, co_await subjects_.admitted(token->subject));
+      principal = Principal::authenticated(token->subject, {}, known->actor, std::string(kByOutsideToken));
+    } else {
+      BERTH_CO_TRY(principal, co_await admit(token->subject, token->method, token->testimony, token->claims.issued_at));
+    }
+    if (token->source == TokenSource::outside) principal.rights = access.scopes;
+    principal.ceiling = intersect(std::move(access), std::move(principal.ceiling));
+    principal.from_token = true;
+    for (const Scope& scope : token->access) {
+      if (scope.type() == "repository") principal.asked_for.push_back(scope.name());
+    }
+    co_return principal;
+  }
+
+  Task<Principal> principal_of_subject(std::string subject) {
+    if (subject == kLocalRoot) co_return local_root();
+    if (subject == kAnonymous) co_return Principal();
+    Principal principal = Principal::authenticated(subject, {}, registry::kAnonymousActor, "question");
+    if (subject == kAuthenticated || subject.starts_with("group:")) co_return principal;
+    BERTH_CO_TRY(const auto known, co_await subjects_.look_at(subject));
+    const bool out = known->local ? !may_come_in(*known) : subject.starts_with(kRobot);
+    if (out) {
+      principal.subjects.clear();
+      co_return principal;
+    }
+    principal = Principal::authenticated(subject, known->groups, known->actor, "question");
+    principal.ceiling = known->ceiling;
+    co_return principal;
+  }
+
+ private:
+  Impl(AuthOptions options, const Parts& parts)
+      : options_(std::move(options)),
+        parts_(parts),
+        subjects_(parts.identities),
+        policies_(parts.identities, parts.disk_pool, options_.enabled, options_.roles, options_.grants) {}
+
+  bool has(PasswordMethod method) const { return std::ranges::find(options_.methods, method) != options_.methods.end(); }
+
+  bool may_come_in(const KnownSubject& known) const {
+    return known.enabled && (known.expires_at == WallTime{} || parts_.clock.wall() < known.expires_at);
+  }
+
+  /// The principal of a subject whose credential is good, if it may come in now. `issued_at` is that of a token.
+  Task<Principal> admit(std::string subject, std::string_view by, Testimony testimony, WallTime issued_at = {}) {
+    const std::string method(by);
+    BERTH_CO_TRY(const auto known, co_await subjects_.admitted(subject));
+    BERTH_CO_CHECK(co_await check_still_there(subject, method, known, issued_at));
+    if (!testimony.credential.empty()) {
+      BERTH_CO_TRY(const bool there,
+                   co_await subjects_.has_credential(subject, testimony.credential, parts_.clock.wall()));
+      if (!there) co_return refuse("the credential that the token was had with is revoked: " + subject);
+    }
+    std::vector<std::string> groups = known->groups;
+    groups.insert(groups.end(), testimony.groups.begin(), testimony.groups.end());
+    Principal principal = Principal::authenticated(std::move(subject), std::move(groups), known->actor, method);
+    principal.ceiling = known->ceiling;
+    if (!testimony.roles.empty()) {
+      BERTH_CO_TRY(const auto policy, co_await policies_.current());
+      for (const FederatedRole& role : testimony.roles) {
+        principal.rights.push_back({role.repositories, policy->actions_of_role(role.role)});
+      }
+    }
+    principal.testimony = std::move(testimony);
+    co_return principal;
+  }
+
+  Task<void> check_still_there(std::string subject, std::string method, Subjects::Known known, WallTime issued_at) {
+    if (known->local) {
+      if (!may_come_in(*known)) co_return refuse(subject + " is disabled or expired");
+      // Tokens know seconds. One that is older than its subject was made for somebody else of that name.
+      const bool older = std::chrono::floor<std::chrono::seconds>(known->created_at) > issued_at;
+      if (issued_at != WallTime{} && older) co_return refuse("the token is older than " + subject);
+    }
+    const bool user = subject.starts_with(kUser);
+    if (method == kByHtpasswd || (user && !known->local && method == kByPersonalToken)) {
+      BERTH_CO_TRY(const bool listed, co_await logins_->in_htpasswd(subject.substr(kUser.size())));
+      if (!listed) co_return refuse(subject + " is not in the htpasswd file");
+      co_return Result<void>{};
+    }
+    // A name of berth's own that is not there was deleted, unless the directory has just vouched for it.
+    const bool vouched = user && method == kByLdap && logins_->has_directory();
+    const bool own_name = user || subject.starts_with(kRobot);
+    if (own_name && !known->local && !vouched) co_return refuse("there is no " + subject);
+    co_return Result<void>{};
+  }
+
+  Task<Principal> identify_secret(std::string secret) {
+    const auto kind = parse_secret(secret);
+    const bool robot = kind == SecretKind::robot;
+    if (!robot && kind != SecretKind::personal) co_return refuse("a secret that is none, or a refresh token");
+    if (!has(robot ? PasswordMethod::robots : PasswordMethod::tokens)) co_return refuse("a secret of a kind that is switched off");
+    const registry::SecretHash hash = secret_hash(secret);
+    BERTH_CO_TRY(const auto credential, co_await parts_.identities.find_credential(hash));
+    const auto wanted = robot ? registry::CredentialKind::robot_secret : registry::CredentialKind::personal_token;
+    if (!credential || credential->kind != wanted) co_return refuse("a secret of nobody");
+    if (credential->expires_at != WallTime{} && credential->expires_at <= parts_.clock.wall()) {
+      co_return refuse("an expired secret of " + credential->owner);
+    }
+    BERTH_CO_TRY(Principal principal,
+                 co_await admit(credential->owner, robot ? kByRobotSecret : kByPersonalToken, Testimony{}));
+    principal.testimony.credential = credential_text(robot, credential->id);
+    principal.ceiling = intersect(std::move(principal.ceiling), auth::ceiling_of(credential->ceiling));
+    parts_.identities.note_use(*credential);
+    co_return principal;
+  }
+
+  Task<Principal> identify_certificate(std::shared_ptr<const ClientCertificate> certificate) {
+    auto identity = identity_of(options_.certificates, *certificate);
+    if (!identity) co_return Principal();
+    Testimony testimony{.groups = std::move(identity->groups)};
+    co_return co_await admit(std::move(identity->subject), kByCertificate, std::move(testimony));
+  }
+
+  const AuthOptions options_;
+  const Parts parts_;
+  Subjects subjects_;
+  PolicyHolder policies_;
+  std::unique_ptr<PasswordLogins> logins_;
+  std::unique_ptr<OidcFederation> federation_;  ///< null without issuers
+};
+
+AccessControl::AccessControl(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+AccessControl::~AccessControl() { stop(); }
+
+Result<std::unique_ptr<AccessControl>> AccessControl::create(AuthOptions options, const Parts& parts) {
+  BERTH_TRY(auto impl, Impl::create(std::move(options), parts));
+  return std::unique_ptr<AccessControl>(new AccessControl(std::move(impl)));
+}
+
+bool AccessControl::enabled() const { return impl_->options().enabled; }
+const AuthOptions& AccessControl::options() const { return impl_->options(); }
+Task<Principal> AccessControl::identify(Caller caller) { return impl_->identify(std::move(caller)); }
+Task<Principal> AccessControl::identify_password(std::string user, std::string password, std::string peer) {
+  return impl_->identify_password(std::move(user), std::move(password), std::move(peer));
+}
+Task<Principal> AccessControl::identify_jwt(std::string jwt, std::string) { return impl_->identify_jwt(std::move(jwt)); }
+Task<Principal> AccessControl::principal_of(std::shared_ptr<const VerifiedToken> token) {
+  return impl_->principal_of(std::move(token));
+}
+Task<Principal> AccessControl::principal_of_subject(std::string subject) {
+  return impl_->principal_of_subject(std::move(subject));
+}
+Task<std::shared_ptr<const Policy>> AccessControl::policy() { return impl_->policies().current(); }
+void AccessControl::set_configured(std::vector<Role> roles, std::vector<Grant> grants) {
+  impl_->policies().set_configured(std::move(roles), std::move(grants));
+}
+Task<std::string> AccessControl::hash_password(std::string password) {
+  return impl_->logins().hash(std::move(password));
+}
+std::chrono::seconds AccessControl::retry_after(std::string_view user, std::string_view peer) {
+  return impl_->logins().retry_after(user, peer);
+}
+std::chrono::seconds AccessControl::retry_after(const Caller& caller) {
+  const auto shown = parse_authorization(caller.authorization);
+  const auto* basic = shown ? std::get_if<BasicCredential>(&*shown) : nullptr;
+  return basic == nullptr ? std::chrono::seconds(1) : retry_after(basic->user, caller.peer);
+}
+void AccessControl::stop() { impl_->stop(); }
+
+}  // namespace berth::auth

@@ -1,7 +1,0 @@
-#include "auth/authenticator.h"
-
-namespace berth::auth {
-
-Principal anonymous() { return {}; }
-
-}  // namespace berth::auth

@@ -1,0 +1,175 @@
+#include "auth/password_logins.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "auth/account_name.h"
+#include "base/log.h"
+#include "registry/identities/identities.h"
+
+namespace berth::auth {
+namespace {
+
+constexpr std::size_t kDirectoryKept = 4096;
+/// What names of accounts are for the throttle when they are none.
+constexpr std::string_view kNoName = "?";
+
+Error refuse(std::string detail) {
+  return make_error(ErrorCode::unauthorized, "the credential is not good", std::move(detail));
+}
+
+}  // namespace
+
+PasswordLogins::PasswordLogins(const AuthOptions& options, const Parts& parts)
+    : methods_(options.methods),
+      directory_lifetime_(options.outside_identity_lifetime),
+      parts_(parts),
+      checker_(parts.password_pool, options.passwords),
+      verified_(parts.entropy, options.verified),
+      throttle_(parts.entropy, options.throttle) {}
+
+Result<std::unique_ptr<PasswordLogins>> PasswordLogins::create(const AuthOptions& options, const Parts& parts) {
+  std::unique_ptr<PasswordLogins> logins(new PasswordLogins(options, parts));
+  if (!options.htpasswd_file.empty()) {
+    BERTH_TRY(logins->htpasswd_, HtpasswdFile::open(options.htpasswd_file, parts.disk_pool, parts.clock));
+  }
+  if (options.ldap) {
+    BERTH_TRY(logins->directory_, LdapDirectory::create(*options.ldap));
+  }
+  return logins;
+}
+
+std::chrono::seconds PasswordLogins::retry_after(std::string_view user, std::string_view peer) {
+  const auto name = account_name(user);
+  const auto admission = throttle_.admit(name ? std::string_view(*name) : kNoName, peer, parts_.clock.steady());
+  return admission.attempt ? std::chrono::seconds(1) : admission.retry_after;
+}
+
+Task<bool> PasswordLogins::in_htpasswd(std::string user) {
+  if (!htpasswd_) co_return false;
+  BERTH_CO_TRY(const auto file, co_await HtpasswdFile::current(htpasswd_));
+  co_return file->find(user) != nullptr;
+}
+
+Task<PasswordIdentity> PasswordLogins::check(std::string user, std::string password, std::string peer) {
+  if (password.size() > kPasswordSizeMax) co_return refuse("a password that is too long");
+  Login login{account_name(user).value_or(""), std::move(password), std::move(peer)};
+  auto identity = co_await run(login);
+  // Whoever was not let through the throttle, or was stopped by something that broke, has not failed.
+  if (login.attempt && identity) login.attempt->succeeded(parts_.clock.steady());
+  if (login.attempt && identity.failed_with(ErrorCode::unauthorized)) login.attempt->failed(parts_.clock.steady());
+  co_return identity;
+}
+
+/// Before the first slow check of a login.
+Result<void> PasswordLogins::admit(Login& login) {
+  if (login.attempt) return {};
+  const std::string_view account = login.name.empty() ? kNoName : std::string_view(login.name);
+  auto admission = throttle_.admit(account, login.peer, parts_.clock.steady());
+  if (!admission.attempt) {
+    return make_error(ErrorCode::too_many_requests, "too many failed logins; try again later");
+  }
+  login.attempt.emplace(*std::move(admission.attempt));
+  return {};
+}
+
+Task<bool> PasswordLogins::verify(Login& login, std::string kind, std::string hash) {
+  // The hash is part of it: whoever's password changed is not known by the old one.
+  const std::string who = kind + ':' + login.name + ' ' + hash;
+  const auto lookup = verified_.look_up(who, login.password, parts_.clock.steady());
+  if (lookup.known) co_return true;
+  BERTH_CO_CHECK(admit(login));
+  BERTH_CO_TRY(const bool right, co_await checker_.check(std::move(hash), login.password));
+  if (right) verified_.remember(lookup, who, parts_.clock.steady());
+  co_return right;
+}
+
+Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
+  const std::string who = "ldap:" + login.name;
+  const SteadyTime now = parts_.clock.steady();
+  const auto lookup = verified_.look_up(who, login.password, now);
+  if (lookup.known) {
+    const std::lock_guard lock(mutex_);
+    const auto found = from_directory_.find(lookup.mac);
+    if (found != from_directory_.end() && now < found->second.until) {
+      co_return PasswordIdentity{found->second.name, PasswordMethod::ldap, found->second.groups};
+    }
+  }
+  BERTH_CO_CHECK(admit(login));
+  BERTH_CO_TRY(const LdapIdentity said, co_await directory_->authenticate(login.name, login.password));
+  PasswordIdentity identity{said.user, PasswordMethod::ldap, {}};
+  for (const std::string& group : said.groups) identity.groups.push_back(registry::group_subject(group));
+
+  const SteadyTime until = parts_.clock.steady() + directory_lifetime_;
+  verified_.remember(lookup, who, parts_.clock.steady());
+  const std::lock_guard lock(mutex_);
+  if (from_directory_.size() >= kDirectoryKept) {
+    std::erase_if(from_directory_, [now](const auto& entry) { return entry.second.until <= now; });
+    if (from_directory_.size() >= kDirectoryKept) from_directory_.clear();
+  }
+  from_directory_[lookup.mac] = {identity.groups, identity.name, until};
+  co_return identity;
+}
+
+Task<PasswordIdentity> PasswordLogins::run(Login& login) {
+  std::optional<Error> trouble;  // of a directory: the last word only when nobody else knows the name
+  std::string decoy;
+  for (const PasswordMethod method : methods_) {
+    if (login.name.empty()) break;
+    if (method == PasswordMethod::users) {
+      BERTH_CO_TRY(const auto user, co_await parts_.subjects.find_user(login.name));
+      if (!user || user->password_hash.empty()) continue;
+      BERTH_CO_TRY(const bool right, co_await verify(login, "users", user->password_hash));
+      if (!right) co_return refuse("a wrong password for user:" + login.name);
+      if (login.attempt) {
+        parts_.identities.note_login(login.name);
+        if (needs_rehash(user->password_hash, checker_.cost())) {
+          auto stored = co_await rehash(login.name, user->password_hash, login.password);
+          if (!stored) log::warning("a password's hash was not made anew", {{"error", stored.error().message}});
+        }
+      }
+      co_return PasswordIdentity{login.name, method};
+    }
+    if (method == PasswordMethod::htpasswd && htpasswd_) {
+      BERTH_CO_TRY(const auto file, co_await HtpasswdFile::current(htpasswd_));
+      const std::string* const hash = file->find(login.name);
+      if (hash == nullptr) {
+        decoy = file->decoy();
+        continue;
+      }
+      BERTH_CO_TRY(const bool right, co_await verify(login, "htpasswd", *hash));
+      if (!right) co_return refuse("a wrong password for user:" + login.name + " of the htpasswd file");
+      co_return PasswordIdentity{login.name, method};
+    }
+    if (method == PasswordMethod::ldap && directory_) {
+      auto identity = co_await ask_directory(login);
+      if (identity) BERTH_CO_CHECK(co_await check_not_local(identity->name));
+      if (identity || identity.failed_with(ErrorCode::too_many_requests)) co_return identity;
+      if (!identity.failed_with(ErrorCode::unauthorized)) trouble = std::move(identity).error();
+    }
+  }
+  if (trouble) co_return *std::move(trouble);
+
+  // Nobody knows the name: that takes as long as a wrong password.
+  BERTH_CO_CHECK(admit(login));
+  const bool only_file = std::ranges::find(methods_, PasswordMethod::users) == methods_.end();
+  if (!only_file) decoy.clear();
+  BERTH_CO_CHECK(co_await checker_.check_unknown_user(login.password, std::move(decoy)));
+  co_return refuse("an unknown user, or a wrong password");
+}
+
+/// A directory may say a name that is not the one that was typed: it does not let anybody in as one of berth's own.
+Task<void> PasswordLogins::check_not_local(std::string name) {
+  BERTH_CO_TRY(const auto user, co_await parts_.subjects.find_user(name));
+  if (!user || user->password_hash.empty()) co_return Result<void>{};
+  co_return refuse("the directory let somebody in as user:" + name + ", who has a password of berth's own");
+}
+
+/// To the cost of now, while the password is at hand.
+Task<void> PasswordLogins::rehash(std::string name, std::string old_hash, std::string password) {
+  BERTH_CO_TRY(auto hash, co_await checker_.hash(std::move(password), parts_.entropy));
+  const registry::Actor actor{.id = registry::kSystemActor, .request_id = {}, .name = {}};
+  co_return co_await parts_.identities.replace_hash(actor, std::move(name), std::move(old_hash), std::move(hash));
+}
+
+}  // namespace berth::auth

@@ -1,0 +1,96 @@
+// A name and a password: tried with the methods that are set up, in their order, behind the throttle.
+//
+// A method that knows the name and says no ends the search, so that a weaker password elsewhere opens nothing. Local
+// users and htpasswd files know whom they know without a slow check; a directory is asked with the password. A password
+// that was right a moment ago is not checked again: what it was right for (the user's hash) is part of what is kept, so
+// a password that was changed or taken away is gone at once.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/htpasswd.h"
+#include "auth/ldap.h"
+#include "auth/options.h"
+#include "auth/passwords.h"
+#include "auth/subjects.h"
+#include "auth/throttle.h"
+#include "auth/verified_cache.h"
+
+namespace berth::auth {
+
+/// Somebody whose password was right. Whether that one may come in is not looked at here.
+struct PasswordIdentity {
+  std::string name;                      ///< of the user
+  PasswordMethod method = PasswordMethod::users;
+  std::vector<std::string> groups = {};  ///< subjects, from a directory
+};
+
+/// Thread-safe.
+class PasswordLogins {
+ public:
+  /// All outlive it.
+  struct Parts {
+    registry::Identities& identities;
+    Subjects& subjects;
+    Pool& disk_pool;
+    Pool& password_pool;
+    const Clock& clock;
+    Entropy& entropy;
+  };
+  /// Blocks: reads the htpasswd file. Errors: request_invalid, io_error.
+  static Result<std::unique_ptr<PasswordLogins>> create(const AuthOptions& options, const Parts& parts);
+
+  /// Errors: unauthorized, too_many_requests, unavailable; those of the identities.
+  Task<PasswordIdentity> check(std::string user, std::string password, std::string peer);
+  std::chrono::seconds retry_after(std::string_view user, std::string_view peer);
+
+  /// Does the htpasswd file still list the user?
+  Task<bool> in_htpasswd(std::string user);
+  bool has_directory() const { return directory_ != nullptr; }
+  /// A new hash, at the cost of now. Errors: as PasswordChecker::hash().
+  Task<std::string> hash(std::string password) { return checker_.hash(std::move(password), parts_.entropy); }
+
+ private:
+  /// A login while it is looked at.
+  struct Login {
+    std::string name;  ///< as accounts are named; empty: such a user there cannot be
+    std::string password;
+    std::string peer;
+    std::optional<LoginThrottle::Attempt> attempt = {};
+  };
+  /// What a directory said of a user, for as long as its password counts as verified.
+  struct Directory {
+    std::vector<std::string> groups;
+    std::string name;
+    SteadyTime until;
+  };
+
+  PasswordLogins(const AuthOptions& options, const Parts& parts);
+  Result<void> admit(Login& login);
+  Task<bool> verify(Login& login, std::string kind, std::string hash);
+  Task<PasswordIdentity> ask_directory(Login& login);
+  Task<void> check_not_local(std::string name);
+  Task<PasswordIdentity> run(Login& login);
+  Task<void> rehash(std::string name, std::string old_hash, std::string password);
+
+  const std::vector<PasswordMethod> methods_;
+  const std::chrono::seconds directory_lifetime_;
+  const Parts parts_;
+  PasswordChecker checker_;
+  VerifiedCache verified_;
+  LoginThrottle throttle_;
+  std::shared_ptr<HtpasswdFile> htpasswd_;  ///< null without
+  std::unique_ptr<LdapDirectory> directory_;  ///< null without
+
+  std::mutex mutex_;
+  std::map<VerifiedCache::Mac, Directory> from_directory_;  ///< guarded by mutex_
+};
+
+}  // namespace berth::auth
