@@ -24,11 +24,8 @@ struct Arguments {
   std::string url;
   std::string address;
   std::string timeout;
-  std::string server;
   std::string output = "table";
-  std::string repository;
   DevCertificatesCall certificates;
-  bool yes = false;
 };
 
 void add_config_options(CLI::App& command, Arguments& arguments) {
@@ -42,13 +39,6 @@ void add_config_options(CLI::App& command, Arguments& arguments) {
 void add_timeout_option(CLI::App& command, Arguments& arguments, const std::string& standard) {
   command.add_option("--timeout", arguments.timeout, "how long to wait for an answer (default: " + standard + ")")
       ->type_name("DURATION");
-}
-
-void add_remote_options(CLI::App& command, Arguments& arguments) {
-  command
-      .add_option("--server", arguments.server, "where berth is (default: $BERTH_SERVER, else http://127.0.0.1:5000)")
-      ->type_name("URL");
-  add_timeout_option(command, arguments, "30s");
 }
 
 void add_output_option(CLI::App& command, Arguments& arguments) {
@@ -96,15 +86,6 @@ Problem fill_timeout(const Arguments& arguments, std::chrono::milliseconds& time
     return "--timeout " + arguments.timeout + ": expected more than nothing and at most 24h";
   timeout = *parsed;
   return std::nullopt;
-}
-
-RemoteCall remote_call(const Arguments& arguments, const Program& program) {
-  RemoteCall call;
-  call.server = arguments.server.empty() ? value_or(program.environment, "BERTH_SERVER", "http://127.0.0.1:5000")
-                                         : arguments.server;
-  while (call.server.ends_with('/')) call.server.pop_back();
-  call.output = arguments.output == "json" ? Output::json : Output::table;
-  return call;
 }
 
 /// The tree of commands; each is asked afterwards whether it was the one.
@@ -155,29 +136,13 @@ struct Commands {
     version = app.add_subcommand("version", "say which berth this is");
     add_output_option(*version, arguments);
 
-    auto* repo = app.add_subcommand("repo", "repositories of a running server");
-    repo->require_subcommand(1);
-    repo_ls = repo->add_subcommand("ls", "list them");
-    add_remote_options(*repo_ls, arguments);
-    add_output_option(*repo_ls, arguments);
-    repo_rm = repo->add_subcommand("rm", "delete one with all its tags");
-    add_remote_options(*repo_rm, arguments);
-    repo_rm->add_option("name", arguments.repository, "its name, as team/app")->required();
-    repo_rm->add_flag("--yes", arguments.yes, "do not ask");
-
-    auto* tag = app.add_subcommand("tag", "tags of a repository");
-    tag->require_subcommand(1);
-    tag_ls = tag->add_subcommand("ls", "list them");
-    add_remote_options(*tag_ls, arguments);
-    add_output_option(*tag_ls, arguments);
-    tag_ls->add_option("name", arguments.repository, "the repository, as team/app")->required();
     management.emplace(app);
     app.footer("`berth COMMAND --help` says what each takes.");  // last, because commands inherit it
   }
 
   CLI::App app{"berth: a container registry in one program", "berth"};
   std::optional<Management> management;
-  CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *version, *repo_ls, *repo_rm, *tag_ls;
+  CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *version;
 };
 
 /// "; did you mean x?" when something near exists.
@@ -246,12 +211,6 @@ int parse_and_run(int argc, const char* const* argv, const Program& program) {
   if (*commands.version) return show_version(arguments.output == "json" ? Output::json : Output::table, program);
   if (*commands.schema) return config_schema(program);
   if (*commands.reference) return config_reference(program);
-  if (*commands.repo_ls || *commands.repo_rm || *commands.tag_ls) {
-    RemoteCall call = remote_call(arguments, program);
-    if (auto problem = fill_timeout(arguments, call.timeout)) return wrong(*problem);
-    if (*commands.repo_rm) return remove_repository(call, arguments.repository, arguments.yes, program);
-    return *commands.tag_ls ? list_tags(call, arguments.repository, program) : list_repositories(call, program);
-  }
   if (const auto code = commands.management->run(program)) return *code;
   config::Sources sources;
   if (auto problem = fill_sources(arguments, program, sources)) return wrong(*problem);

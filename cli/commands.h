@@ -24,15 +24,6 @@ struct HealthCall {
 };
 int health(const HealthCall& call, const Program& program);
 
-struct RemoteCall {
-  std::string server;  ///< http://host:port
-  std::chrono::milliseconds timeout = std::chrono::seconds(30);
-  Output output = Output::table;
-};
-int list_repositories(const RemoteCall& call, const Program& program);
-int list_tags(const RemoteCall& call, const std::string& repository, const Program& program);
-int remove_repository(const RemoteCall& call, const std::string& repository, bool yes, const Program& program);
-
 int show_version(Output output, const Program& program);
 
 }  // namespace berth::cli

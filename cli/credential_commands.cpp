@@ -127,7 +127,7 @@ int revoke_secret(const CredentialCall& call, const Session& session) {
 }
 
 int remove_robot(const CredentialCall& call, const Session& session) {
-  if (!session.confirm("This removes the robot " + call.name + " with its secrets and grants", call.name, call.yes))
+  if (!session.confirm("this removes the robot " + call.name + " with its secrets and grants", call.name, call.yes))
     return kUsage;
   const auto answered = session.call("DELETE", robot_path(call), "robot " + call.name);
   if (const auto* failed = std::get_if<int>(&answered)) return *failed;

@@ -30,6 +30,7 @@ std::string value_or(const std::map<std::string, std::string>& environment, cons
 }  // namespace
 
 Management::Management(CLI::App& app) : typed_(std::make_unique<Typed>()) {
+  add_repository_commands(app, *this);
   add_user_commands(app, *this);
   add_group_commands(app, *this);
   add_robot_commands(app, *this);
@@ -66,12 +67,18 @@ CLI::App* Management::command(CLI::App& parent, const std::string& name, const s
       ->type_name("FORMAT")
       ->check(CLI::IsMember({"table", "json"}));
   command->add_flag("-q,--quiet", typed.quiet, "names, ids and secrets alone, one a line, and no talk");
-  commands_.emplace_back(command, std::move(work));
+  commands_.push_back({command, std::move(work)});
   return command;
 }
 
+CLI::App* Management::open_command(CLI::App& parent, const std::string& name, const std::string& help, Work work) {
+  auto* made = command(parent, name, help, std::move(work));
+  commands_.back().open = true;
+  return made;
+}
+
 std::optional<int> Management::run(const Program& program) const {
-  for (const auto& [command, work] : commands_) {
+  for (const auto& [command, work, open] : commands_) {
     if (!command->parsed()) continue;
     SessionOptions options;
     const std::string file = value_or(program.environment, "BERTH_CONFIG", typed_->config);
@@ -81,6 +88,7 @@ std::optional<int> Management::run(const Program& program) const {
     const bool here = !typed_->data.empty() || !typed_->config.empty() || !typed_->socket.empty();
     options.server = here ? "" : value_or(program.environment, "BERTH_SERVER", typed_->server);
     options.socket = typed_->socket;
+    if (open && !here) options.server_else = "http://127.0.0.1:5000";
     options.user = typed_->user;
     options.login_stdin = typed_->login_stdin;
     options.ca_file = typed_->ca;

@@ -1,4 +1,5 @@
-// `berth user|group|robot|token|role|grant|access …`: who may come in and what they may do, over the management API.
+// What is asked of a running server: `berth repo|tag …`, and who may come in and do what, `berth
+// user|group|robot|token|role|grant|access …`.
 #pragma once
 
 #include <functional>
@@ -28,13 +29,21 @@ class Management {
   using Work = std::function<int(const Session&)>;
   /// A command with the options that all have: where the server is, who asks, how answers look.
   CLI::App* command(CLI::App& parent, const std::string& name, const std::string& help, Work work);
+  /// One that needs no account: without a word about where, and without a local socket, it asks 127.0.0.1:5000.
+  CLI::App* open_command(CLI::App& parent, const std::string& name, const std::string& help, Work work);
 
  private:
   struct Typed;
   const std::unique_ptr<Typed> typed_;
-  std::vector<std::pair<const CLI::App*, Work>> commands_;
+  struct Command {
+    const CLI::App* app;
+    Work work;
+    bool open = false;
+  };
+  std::vector<Command> commands_;
 };
 
+void add_repository_commands(CLI::App& app, Management& management);
 void add_user_commands(CLI::App& app, Management& management);
 void add_group_commands(CLI::App& app, Management& management);
 void add_robot_commands(CLI::App& app, Management& management);

@@ -66,7 +66,7 @@ int show_role(const RoleCall& call, const Session& session) {
 }
 
 int remove_role(const RoleCall& call, const Session& session) {
-  if (!session.confirm("This removes the role " + call.name, call.name, call.yes)) return kUsage;
+  if (!session.confirm("this removes the role " + call.name, call.name, call.yes)) return kUsage;
   const auto answered = session.call("DELETE", kRoles + "/" + encode(call.name), "role " + call.name);
   if (const auto* failed = std::get_if<int>(&answered)) return *failed;
   session.say("removed the role " + call.name);
@@ -110,7 +110,7 @@ int list_grants(const GrantCall& call, const Session& session) {
 }
 
 int remove_grant(const GrantCall& call, const Session& session) {
-  if (!session.confirm("This removes the grant " + call.id, call.id, call.yes)) return kUsage;
+  if (!session.confirm("this removes the grant " + call.id, call.id, call.yes)) return kUsage;
   const auto answered = session.call("DELETE", kGrants + "/" + encode(call.id), "grant " + call.id);
   if (const auto* failed = std::get_if<int>(&answered)) return *failed;
   session.say("removed the grant " + call.id);

@@ -60,7 +60,12 @@ std::variant<Session, int> Session::open(const SessionOptions& options, const Pr
 }
 
 std::optional<int> Session::find_socket() {
-  if (!options_.user.empty() || options_.login_stdin || !options_.ca_file.empty())
+  const bool logs_in = !options_.user.empty() || options_.login_stdin || !options_.ca_file.empty();
+  if (logs_in && !options_.server_else.empty()) {
+    options_.server = options_.server_else;
+    return log_in();
+  }
+  if (logs_in)
     return usage("--user, --login-stdin and --ca are for --server URL; the local socket needs no login");
   if (options_.socket.empty()) {
     const auto settings = config::load(options_.sources);
@@ -72,6 +77,10 @@ std::optional<int> Session::find_socket() {
   }
   const int error = try_socket(options_.socket);
   if (error == 0) return std::nullopt;
+  if (!options_.server_else.empty()) {
+    options_.server = options_.server_else;
+    return log_in();
+  }
   if (error == EACCES || error == EPERM) {
     program_.err << fmt::format(
         "berth: {} is for the user that runs berth and for root; become one of them (sudo), or say --server URL and --user "
@@ -108,8 +117,8 @@ std::optional<int> Session::log_in() {
   return std::nullopt;
 }
 
-Session::Answer Session::call(const std::string& method, const std::string& path, const std::string& what,
-                              const json* body) const {
+std::variant<HttpAnswer, int> Session::exchange(const std::string& method, const std::string& path,
+                                                const std::string& what, const json* body) const {
   HttpRequest request;
   request.method = method;
   request.timeout = options_.timeout;
@@ -127,8 +136,16 @@ Session::Answer Session::call(const std::string& method, const std::string& path
   }
   auto answered = send(request);
   if (const auto* gone = std::get_if<Unreachable>(&answered)) return report(what, *gone, program_);
-  const auto& answer = std::get<HttpAnswer>(answered);
+  auto& answer = std::get<HttpAnswer>(answered);
   if (code_of(answer.status) != kOk) return report_failure(what, answer);
+  return std::move(answer);
+}
+
+Session::Answer Session::call(const std::string& method, const std::string& path, const std::string& what,
+                              const json* body) const {
+  const auto exchanged = exchange(method, path, what, body);
+  if (const auto* failed = std::get_if<int>(&exchanged)) return *failed;
+  const auto& answer = std::get<HttpAnswer>(exchanged);
   if (answer.body.empty()) return json();
   auto parsed = json::parse(answer.body, nullptr, false);
   if (parsed.is_discarded()) {
@@ -202,7 +219,7 @@ bool Session::confirm(const std::string& question, const std::string& name, bool
     usage(question + "; say --yes to confirm");
     return false;
   }
-  program_.err << harmless(question) << ". Type " << harmless(name) << " to confirm: " << std::flush;
+  program_.err << "berth: " << harmless(question) << ". Type " << harmless(name) << " to confirm: " << std::flush;
   std::string typed;
   std::getline(program_.in, typed);
   if (typed == name) return true;

@@ -22,6 +22,7 @@ struct SessionOptions {
   config::Sources sources;     ///< where the data directory is
   std::string socket;          ///< the local socket; empty: the one in the data directory
   std::string server;          ///< URL; empty: by the local socket
+  std::string server_else;     ///< URL to take when nobody answers at the local socket; empty: none
   std::string user;            ///< to log in with at `server`
   bool login_stdin = false;    ///< the first line of the standard input is that user's password
   std::string ca_file;
@@ -38,7 +39,10 @@ class Session {
   /// Finds the server and the credentials, asking for a password when one is needed. Answers an ExitCode on failure.
   static std::variant<Session, int> open(const SessionOptions& options, const Program& program);
 
-  /// The answer's JSON (null without a body), or an ExitCode. `what` begins the sentence that tells of a failure.
+  /// A good answer (2xx), or an ExitCode. `what` begins the sentence that tells of a failure.
+  std::variant<HttpAnswer, int> exchange(const std::string& method, const std::string& path, const std::string& what,
+                                         const nlohmann::ordered_json* body = nullptr) const;
+  /// The same for who only wants the JSON in it (null without a body).
   using Answer = std::variant<nlohmann::ordered_json, int>;
   Answer call(const std::string& method, const std::string& path, const std::string& what,
               const nlohmann::ordered_json* body = nullptr) const;

@@ -103,7 +103,7 @@ int set_password(const UserCall& call, const Session& session) {
 }
 
 int remove_user(const UserCall& call, const Session& session) {
-  if (!session.confirm("This removes the user " + call.name + " with all its tokens and grants", call.name, call.yes))
+  if (!session.confirm("this removes the user " + call.name + " with all its tokens and grants", call.name, call.yes))
     return kUsage;
   const std::string query = call.erase ? "?erase=true" : "";
   const auto answered = session.call("DELETE", kUsers + "/" + encode(call.name) + query, "user " + call.name);
@@ -154,7 +154,7 @@ int show_group(const GroupCall& call, const Session& session) {
 }
 
 int remove_group(const GroupCall& call, const Session& session) {
-  if (!session.confirm("This removes the group " + call.name + " and its rights", call.name, call.yes)) return kUsage;
+  if (!session.confirm("this removes the group " + call.name + " and its rights", call.name, call.yes)) return kUsage;
   const auto answered = session.call("DELETE", kGroups + "/" + encode(call.name), "group " + call.name);
   if (const auto* failed = std::get_if<int>(&answered)) return *failed;
   session.say("removed the group " + call.name);

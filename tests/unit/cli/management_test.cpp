@@ -418,6 +418,28 @@ TEST_CASE("a local socket that cannot be used says what to do") {
   }
 }
 
+TEST_CASE("what needs no account asks a port when there is no local socket") {
+  const Folder folder;
+  FakeApi port({{200, "{}"}, {200, "{}"}});
+  std::istringstream in;
+  std::ostringstream out, err;
+  const Program program{"1", {}, {}, in, out, err};
+  SessionOptions options;
+  options.sources.flags = {{"data.directory", folder.path.string()}};
+  options.server_else = port.url();
+  {
+    const auto session = Session::open(options, program);
+    REQUIRE(std::holds_alternative<Session>(session));
+    CHECK(std::holds_alternative<nlohmann::ordered_json>(std::get<Session>(session).call("GET", "/a", "a")));
+  }
+  FakeApi socket({{200, "{}"}}, (folder.path / "berth.sock").string());
+  const auto session = Session::open(options, program);
+  REQUIRE(std::holds_alternative<Session>(session));
+  CHECK(std::get<Session>(session).local());
+  CHECK(port.asked().size() == 1);
+  CHECK(err.str().empty());
+}
+
 TEST_CASE("expiries and scopes are read") {
   const auto now = std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000));
   CHECK(*expiry_of("never", now) == "");
