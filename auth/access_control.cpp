@@ -183,7 +183,8 @@ class AccessControl::Impl {
     return known.enabled && (known.expires_at == WallTime{} || parts_.clock.wall() < known.expires_at);
   }
 
-  /// The principal of a subject whose credential is good, if it may come in now. `issued_at` is that of a token.
+  /// The principal of a subject whose credential is good, if it may come in now. `issued_at` is that of a token or
+  /// secret.
   Task<Principal> admit(std::string subject, std::string_view by, Testimony testimony, WallTime issued_at = {}) {
     const std::string method(by);
     BERTH_CO_TRY(const auto known, co_await subjects_.admitted(subject));
@@ -240,7 +241,8 @@ class AccessControl::Impl {
       co_return refuse("an expired secret of " + credential->owner);
     }
     BERTH_CO_TRY(Principal principal,
-                 co_await admit(credential->owner, robot ? kByRobotSecret : kByPersonalToken, Testimony{}));
+                 co_await admit(credential->owner, robot ? kByRobotSecret : kByPersonalToken, Testimony{},
+                                credential->created_at));
     principal.testimony.credential = credential_text(robot, credential->id);
     principal.ceiling = intersect(std::move(principal.ceiling), auth::ceiling_of(credential->ceiling));
     parts_.identities.note_use(*credential);

@@ -113,14 +113,16 @@ Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
 
 Task<PasswordIdentity> PasswordLogins::run(Login& login) {
   std::optional<Error> trouble;  // of a directory: the last word only when nobody else knows the name
-  std::string decoy;
   for (const PasswordMethod method : methods_) {
     if (login.name.empty()) break;
     if (method == PasswordMethod::users) {
       BERTH_CO_TRY(const auto user, co_await parts_.subjects.find_user(login.name));
       if (!user || user->password_hash.empty()) continue;
       BERTH_CO_TRY(const bool right, co_await verify(login, "users", user->password_hash));
-      if (!right) co_return refuse("a wrong password for user:" + login.name);
+      if (!right) {
+        ignore(co_await check_decoys(login, method));
+        co_return refuse("a wrong password for user:" + login.name);
+      }
       if (login.attempt) {
         parts_.identities.note_login(login.name);
         if (needs_rehash(user->password_hash, checker_.cost())) {
@@ -133,12 +135,12 @@ Task<PasswordIdentity> PasswordLogins::run(Login& login) {
     if (method == PasswordMethod::htpasswd && htpasswd_) {
       BERTH_CO_TRY(const auto file, co_await HtpasswdFile::current(htpasswd_));
       const std::string* const hash = file->find(login.name);
-      if (hash == nullptr) {
-        decoy = file->decoy();
-        continue;
-      }
+      if (hash == nullptr) continue;
       BERTH_CO_TRY(const bool right, co_await verify(login, "htpasswd", *hash));
-      if (!right) co_return refuse("a wrong password for user:" + login.name + " of the htpasswd file");
+      if (!right) {
+        ignore(co_await check_decoys(login, method));
+        co_return refuse("a wrong password for user:" + login.name + " of the htpasswd file");
+      }
       co_return PasswordIdentity{login.name, method};
     }
     if (method == PasswordMethod::ldap && directory_) {
@@ -150,12 +152,29 @@ Task<PasswordIdentity> PasswordLogins::run(Login& login) {
   }
   if (trouble) co_return *std::move(trouble);
 
-  // Nobody knows the name: that takes as long as a wrong password.
   BERTH_CO_CHECK(admit(login));
-  const bool only_file = std::ranges::find(methods_, PasswordMethod::users) == methods_.end();
-  if (!only_file) decoy.clear();
-  BERTH_CO_CHECK(co_await checker_.check_unknown_user(login.password, std::move(decoy)));
+  BERTH_CO_CHECK(co_await check_decoys(login, std::nullopt));
   co_return refuse("an unknown user, or a wrong password");
+}
+
+/// A wrong password takes one check of each kind that there is, whoever knows the name and also when nobody does: how
+/// long it takes says nothing about that. `checked` is the one that was made. Errors: as of a real check, when none was
+/// made; after one that said no there is nothing more to say.
+Task<void> PasswordLogins::check_decoys(Login& login, std::optional<PasswordMethod> checked) {
+  bool counts = !checked;
+  for (const PasswordMethod method : methods_) {
+    const bool file = method == PasswordMethod::htpasswd && htpasswd_;
+    if (method == checked || (method != PasswordMethod::users && !file)) continue;
+    std::string decoy;
+    if (file) {
+      BERTH_CO_TRY(const auto users, co_await HtpasswdFile::current(htpasswd_));
+      decoy = users->decoy();
+    }
+    const auto done = co_await checker_.check_unknown_user(login.password, std::move(decoy));
+    if (counts && !done) co_return done.error();
+    counts = false;
+  }
+  co_return Result<void>{};
 }
 
 /// A directory may say a name that is not the one that was typed: it does not let anybody in as one of berth's own.

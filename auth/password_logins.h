@@ -76,6 +76,7 @@ class PasswordLogins {
   Result<void> admit(Login& login);
   Task<bool> verify(Login& login, std::string kind, std::string hash);
   Task<PasswordIdentity> ask_directory(Login& login);
+  Task<void> check_decoys(Login& login, std::optional<PasswordMethod> checked);
   Task<void> check_not_local(std::string name);
   Task<PasswordIdentity> run(Login& login);
   Task<void> rehash(std::string name, std::string old_hash, std::string password);
