@@ -22,14 +22,27 @@ Error wrong(std::string why) {
   return make_error(ErrorCode::unauthorized, "the user name or the password is wrong", std::move(why));
 }
 
-Result<void> check(const LdapOptions& options) {
+/// The name of a user in berth, out of the entry that was found for what they typed.
+std::optional<std::string> name_of(const LdapEntry& entry, const std::string& typed) {
+  std::vector<std::string> names;
+  for (const auto& value : entry.values)
+    if (auto name = account_name(value)) names.push_back(*std::move(name));
+  if (std::find(names.begin(), names.end(), typed) != names.end()) return typed;
+  // Values have no order: with several, the same person would be somebody else now and then.
+  if (names.size() != 1) return std::nullopt;
+  return names.front();
+}
+
+}  // namespace
+
+Result<void> check_ldap_options(const LdapOptions& options) {
   const auto refuse = [](std::string why) { return make_error(ErrorCode::request_invalid, std::move(why)); };
   const auto is_filter = [](std::string_view text) { return text.starts_with('(') && text.ends_with(')'); };
   if (options.endpoint.urls.empty()) return refuse("the directory has no address");
   for (const auto& url : options.endpoint.urls) {
     const auto at = url.find("://");
     const bool good = (url.starts_with("ldap://") || url.starts_with("ldaps://")) && at + 3 < url.size() &&
-                      url.find_first_of("/?# ", at + 3) == std::string::npos;
+                      url.find_first_of("/?#@ ", at + 3) == std::string::npos;
     if (!good) return refuse(fmt::format("{} is neither ldap://HOST[:PORT] nor ldaps://HOST[:PORT]", url));
   }
   if (options.bind_dn.empty() != options.bind_password_file.empty())
@@ -50,21 +63,8 @@ Result<void> check(const LdapOptions& options) {
   return {};
 }
 
-/// The name of a user in berth, out of the entry that was found for what they typed.
-std::optional<std::string> name_of(const LdapEntry& entry, const std::string& typed) {
-  std::vector<std::string> names;
-  for (const auto& value : entry.values)
-    if (auto name = account_name(value)) names.push_back(*std::move(name));
-  if (std::find(names.begin(), names.end(), typed) != names.end()) return typed;
-  // Values have no order: with several, the same person would be somebody else now and then.
-  if (names.size() != 1) return std::nullopt;
-  return names.front();
-}
-
-}  // namespace
-
 Result<std::unique_ptr<LdapDirectory>> LdapDirectory::create(LdapOptions options) {
-  BERTH_CHECK(check(options));
+  BERTH_CHECK(check_ldap_options(options));
   // libldap sets itself up at its first call, which must not be made by two threads at once.
   int version = 0;
   ldap_get_option(nullptr, LDAP_OPT_PROTOCOL_VERSION, &version);

@@ -37,6 +37,9 @@ struct LdapOptions {
   std::size_t waiting_max = 64;  ///< for a worker; more are refused
 };
 
+/// Errors: request_invalid, with a sentence for the operator.
+Result<void> check_ldap_options(const LdapOptions& options);
+
 inline constexpr int kLdapGroupsMax = 200;
 inline constexpr std::size_t kLdapPasswordBytesMax = 1024;
 

@@ -61,7 +61,9 @@ Result<void> check_url(std::string_view url, bool allow_http, std::string_view w
   return {};
 }
 
-Result<void> check(const OidcIssuer& issuer) {
+}  // namespace
+
+Result<void> check_oidc_issuer(const OidcIssuer& issuer) {
   if (account_name(issuer.name) != issuer.name)
     return refuse(fmt::format("\"{}\" is no name of an issuer", issuer.name));
   const auto named = [&issuer](const Result<void>& found) -> Result<void> {
@@ -82,15 +84,13 @@ Result<void> check(const OidcIssuer& issuer) {
   return {};
 }
 
-}  // namespace
-
 Result<std::unique_ptr<OidcFederation>> OidcFederation::create(std::vector<OidcIssuer> issuers, HttpClient& http,
                                                                Pool& pool, const Clock& clock) {
   if (issuers.size() > kOidcIssuersMax) return refuse(fmt::format("more than {} issuers", kOidcIssuersMax));
   std::unique_ptr<OidcFederation> federation(new OidcFederation(clock));
   std::set<std::string> names;
   for (auto& issuer : issuers) {
-    BERTH_CHECK(check(issuer));
+    BERTH_CHECK(check_oidc_issuer(issuer));
     if (!names.insert(issuer.name).second) return refuse(fmt::format("two issuers are called {}", issuer.name));
     IssuerKeysOptions keys;
     keys.name = issuer.name;

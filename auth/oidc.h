@@ -35,6 +35,9 @@ struct OidcIssuer {
 
 inline constexpr std::size_t kOidcIssuersMax = 32;
 
+/// One by itself, its rules included. Errors: request_invalid, with a sentence for the operator.
+Result<void> check_oidc_issuer(const OidcIssuer& issuer);
+
 /// Thread-safe.
 class OidcFederation {
  public:

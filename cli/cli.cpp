@@ -214,6 +214,8 @@ int parse_and_run(int argc, const char* const* argv, const Program& program) {
   if (const auto code = commands.management->run(program)) return *code;
   config::Sources sources;
   if (auto problem = fill_sources(arguments, program, sources)) return wrong(*problem);
+  // Not for `health`: it may run where the files that settings name are not.
+  if (!*commands.health) sources.check = program.check;
   if (*commands.check) return config_check(sources, program);
   if (*commands.print) return config_print(sources, program);
   if (*commands.health) {

@@ -40,6 +40,8 @@ struct Program {
   bool interactive = false;  ///< a person can answer a question on `in`
   /// Asks a person for something that is not shown; nullopt: nobody can be asked, or they gave up. May be empty.
   std::function<std::optional<std::string>(const std::string& prompt)> read_secret = {};
+  /// Looks at settings that were read well (config::Sources::check); empty: nobody does.
+  std::vector<config::Finding> (*check)(const config::Settings&) = nullptr;
 };
 
 /// Parses the arguments and does what they say. Answers an ExitCode, or what `serve` answered. Throws nothing.

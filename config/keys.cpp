@@ -9,288 +9,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json_text.h"
+#include "config/key_tables.h"
 
 namespace berth::config {
 namespace {
-
-constexpr std::uint64_t kKiB = 1 << 10, kMiB = 1 << 20, kGiB = 1 << 30;
-constexpr std::uint64_t kSecond = 1'000, kMinute = 60 * kSecond, kHour = 60 * kMinute, kDay = 24 * kHour;
-constexpr std::uint64_t kUnlimited = std::numeric_limits<std::int64_t>::max();
-
-#define BERTH_SLOT(member) [](Settings& settings) -> Slot { return &settings.member; }
-#define BERTH_LISTENER_SLOT(member) [](ListenerSettings& listener) -> Slot { return &listener.member; }
-
-constexpr Key kKeys[] = {
-    {.path = "public_url",
-     .kind = Kind::url,
-     .slot = BERTH_SLOT(public_url),
-     .help = "The address clients use when a proxy stands in front, as https://registry.example.com. Its host is then "
-             "accepted on loopback listeners, which refuse every other foreign name."},
-    {.path = "insecure",
-     .kind = Kind::text,
-     .slot = BERTH_SLOT(insecure),
-     .help = "Must be the sentence `i-know-that-anyone-can-read-and-write-this` to serve the registry beyond loopback, "
-             "with or without TLS, because this version has no accounts."},
-
-    {.path = "listeners[].address",
-     .kind = Kind::address,
-     .listener_slot = BERTH_LISTENER_SLOT(address),
-     .help = "Address and port to listen on; port 0 lets the kernel choose."},
-    {.path = "listeners[].serve",
-     .kind = Kind::choices,
-     .listener_slot = BERTH_LISTENER_SLOT(serve),
-     .choices = "registry health",
-     .help = "What answers there: `registry` is `/v2/` and `/api/v1/`, `health` is `/livez`, `/readyz` and "
-             "`/startupz`."},
-    {.path = "listeners[].tls.certificate",
-     .kind = Kind::files,
-     .listener_slot = BERTH_LISTENER_SLOT(tls.certificate),
-     .help = "Speaks TLS with this certificate: a PEM file, the server's own certificate first and after it those that "
-             "lead to its root. Of several files a client gets the one that has the name it asks for, else the first. "
-             "Read again when it changes."},
-    {.path = "listeners[].tls.key",
-     .kind = Kind::files,
-     .listener_slot = BERTH_LISTENER_SLOT(tls.key),
-     .help = "The certificate's private key: a PEM file without a passphrase; as many as there are certificates, in "
-             "the same order."},
-    {.path = "listeners[].tls.client_ca",
-     .kind = Kind::text,
-     .listener_slot = BERTH_LISTENER_SLOT(tls.client_ca),
-     .help = "PEM file of the authorities that may vouch for clients. Read again when it changes."},
-    {.path = "listeners[].tls.client_certificates",
-     .kind = Kind::choice,
-     .listener_slot = BERTH_LISTENER_SLOT(tls.client_certificates),
-     .choices = "none optional required",
-     .help = "Whether clients are asked for a certificate, and whether they need one."},
-    {.path = "listeners[].tls.min_version",
-     .kind = Kind::choice,
-     .listener_slot = BERTH_LISTENER_SLOT(tls.min_version),
-     .choices = "1.2 1.3",
-     .help = "Oldest version of TLS that is spoken."},
-
-    {.path = "data.directory",
-     .kind = Kind::text,
-     .slot = BERTH_SLOT(data.directory),
-     .help = "Where everything is kept. Made with mode 0700 when it is missing; its parent must exist. One process at "
-             "a time."},
-    {.path = "data.inline_limit",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(data.inline_limit_bytes),
-     .max = kMiB,
-     .help = "Blobs up to this size are kept in the index, larger ones as files. Changing it affects new blobs only."},
-    {.path = "data.block_cache",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(data.block_cache_bytes),
-     .min = kMiB,
-     .max = 1024 * kGiB,
-     .help = "Memory for index blocks that were read; fills as it is used."},
-    {.path = "data.ballast_min",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(data.ballast_min_bytes),
-     .min = kMiB,
-     .max = 16 * kGiB,
-     .help = "Least space held back so that a full disk stops pushes and never the index. The ballast is 1 % of the "
-             "disk between both limits."},
-    {.path = "data.ballast_max",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(data.ballast_max_bytes),
-     .min = kMiB,
-     .max = 16 * kGiB,
-     .help = "Most space held back."},
-
-    {.path = "collection.grace",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(collection.grace),
-     .max = 3650 * kDay,
-     .help = "How long content that no manifest holds is kept, so that a push under way finds what it relies on."},
-    {.path = "collection.interval",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(collection.interval),
-     .min = 10,
-     .max = kDay,
-     .help = "How often the collector looks for work that is due."},
-    {.path = "collection.reap_delay",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(collection.reap_delay),
-     .min = 100,
-     .max = kDay,
-     .help = "How long the file of a dropped blob outlives its record, for pulls that began before."},
-
-    {.path = "undo.window",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(undo.window),
-     .max = 3650 * kDay,
-     .help = "How long the content of deleted manifests and repositories is kept."},
-
-    {.path = "registry.deletion",
-     .kind = Kind::flag,
-     .slot = BERTH_SLOT(registry.deletion),
-     .help = "Whether tags, manifests, blobs and repositories may be deleted. When false every delete answers 405."},
-    {.path = "registry.anonymous_mount",
-     .kind = Kind::flag,
-     .slot = BERTH_SLOT(registry.anonymous_mount),
-     .help = "Whether a mount without `from` looks for the blob in every repository the caller may read."},
-    {.path = "registry.sparse_indexes",
-     .kind = Kind::flag,
-     .slot = BERTH_SLOT(registry.sparse_indexes),
-     .help = "Whether an index may be pushed while some of its manifests are missing."},
-    {.path = "registry.artifact_manifests",
-     .kind = Kind::flag,
-     .slot = BERTH_SLOT(registry.accept_artifact_manifest),
-     .help = "Whether the withdrawn media type application/vnd.oci.artifact.manifest.v1+json is accepted."},
-    {.path = "registry.change_log_keep",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(registry.change_log_keep),
-     .min = kMinute,
-     .max = 3650 * kDay,
-     .help = "How long entries of the change log are kept."},
-
-    {.path = "limits.manifest_size",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(limits.manifest_bytes),
-     .min = 64 * kKiB,
-     .max = 64 * kMiB,
-     .help = "Largest manifest or index."},
-    {.path = "limits.manifest_depth",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.manifest_depth),
-     .min = 8,
-     .max = 256,
-     .help = "Deepest nesting of a manifest's JSON."},
-    {.path = "limits.manifest_descriptors",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.manifest_descriptors),
-     .min = 128,
-     .max = 100'000,
-     .help = "Most layers or manifests that one manifest may point to."},
-    {.path = "limits.blob_size",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(limits.blob_bytes),
-     .max = kUnlimited,
-     .help = "Largest blob; 0 is no limit."},
-    {.path = "limits.tags_per_push",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.tags_per_push),
-     .min = 1,
-     .max = 1'000,
-     .help = "Most `tag` parameters of one manifest push."},
-    {.path = "limits.page_entries",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.page_entries),
-     .min = 1,
-     .max = 10'000,
-     .help = "Most entries in one page of tags or repositories, whatever a client asks for."},
-    {.path = "limits.ranges",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.ranges),
-     .min = 1,
-     .max = 16'384,
-     .help = "Most ranges that one request may ask for."},
-    {.path = "limits.header_size",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(limits.header_bytes),
-     .min = 8 * kKiB,
-     .max = kMiB,
-     .help = "Largest head of a request."},
-    {.path = "limits.body_memory",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(limits.body_buffers_bytes),
-     .min = 4 * kMiB,
-     .max = 64 * kGiB,
-     .help = "Memory for all bodies on their way in; beyond it berth reads no faster than the disk takes."},
-    {.path = "limits.connections",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.connections),
-     .min = 16,
-     .max = 1'000'000,
-     .help = "Most connections at a time."},
-    {.path = "limits.connections_per_address",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.connections_per_address),
-     .min = 1,
-     .max = 1'000'000,
-     .help = "Most connections from one address; loopback is exempt."},
-    {.path = "limits.open_uploads",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(limits.uploads_open),
-     .min = 1,
-     .max = 10'000'000,
-     .help = "Most upload sessions at a time; one account may have half of them."},
-    {.path = "limits.upload_ttl",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(limits.upload_ttl),
-     .min = kSecond,
-     .max = 365 * kDay,
-     .help = "How long an upload session that nobody touches is kept."},
-    {.path = "limits.header_timeout",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(limits.header_timeout),
-     .min = kSecond,
-     .max = 5 * kMinute,
-     .help = "A request's head must be complete within this time."},
-    {.path = "limits.idle_timeout",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(limits.idle_timeout),
-     .min = kSecond,
-     .max = kHour,
-     .help = "How long a connection may wait for its next request."},
-    {.path = "limits.rate_window",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(limits.rate_window),
-     .min = kSecond,
-     .max = kHour,
-     .help = "The time over which a client's rate is measured."},
-    {.path = "limits.rate_min",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(limits.rate_bytes_per_second),
-     .min = 1,
-     .max = kMiB,
-     .help = "A client that sends or takes less than this a second over the window is let go."},
-    {.path = "limits.drain_timeout",
-     .kind = Kind::duration,
-     .slot = BERTH_SLOT(limits.drain_timeout),
-     .max = kHour,
-     .help = "How long running requests may take to finish when berth is asked to stop."},
-
-    {.path = "threads.io",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(threads.io),
-     .max = 256,
-     .help = "Threads that serve connections; 0 is one per core."},
-    {.path = "threads.disk",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(threads.disk),
-     .max = 1'024,
-     .help = "Threads that may wait for the disk; 0 is four per core, at least 8."},
-    {.path = "threads.cpu",
-     .kind = Kind::count,
-     .slot = BERTH_SLOT(threads.cpu),
-     .max = 256,
-     .help = "Threads for long computations; 0 is one per core."},
-
-    {.path = "cache.manifests",
-     .kind = Kind::size,
-     .slot = BERTH_SLOT(cache.manifests_bytes),
-     .max = 64 * kGiB,
-     .help = "Memory for manifests that are asked for often."},
-
-    {.path = "log.level",
-     .kind = Kind::choice,
-     .slot = BERTH_SLOT(log.level),
-     .choices = "trace debug info warning error",
-     .live = true,
-     .help = "The least important lines to write."},
-    {.path = "log.format",
-     .kind = Kind::choice,
-     .slot = BERTH_SLOT(log.format),
-     .choices = "auto text json",
-     .help = "`auto` is text on a terminal and JSON otherwise."},
-    {.path = "log.access",
-     .kind = Kind::flag,
-     .slot = BERTH_SLOT(log.access),
-     .live = true,
-     .help = "Whether each request gets a line."},
-};
 
 std::string show_value(std::string_view text) {
   // Values come from outside: control characters must not reach a terminal, nor a long value fill it.
@@ -352,16 +74,27 @@ std::string alternatives(std::string_view choices) {
 
 }  // namespace
 
-std::span<const Key> keys() { return kKeys; }
+std::span<const Key> keys() {
+  static const std::vector<Key> all = [] {
+    const auto general = general_keys(), auth = auth_keys();
+    std::vector<Key> together(general.begin(), general.end());
+    together.insert(together.end(), auth.begin(), auth.end());
+    return together;
+  }();
+  return all;
+}
 
 std::string_view section_of(std::string_view path) {
-  std::size_t dot = path.find('.');
+  std::size_t dot = path.rfind('.');
   return dot == path.npos ? std::string_view{} : path.substr(0, dot);
 }
 
-std::string_view leaf_of(std::string_view path) {
-  std::size_t dot = path.find('.');
-  return dot == path.npos ? path : path.substr(dot + 1);
+std::string_view leaf_of(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+
+std::string_view step_below(std::string_view path, std::string_view prefix) {
+  if (!path.starts_with(prefix)) return {};
+  path.remove_prefix(prefix.size());
+  return path.substr(0, path.find_first_of(".["));
 }
 
 std::vector<std::string_view> split_choices(std::string_view choices) {
@@ -397,6 +130,8 @@ std::string expectation(const Key& key) {
     case Kind::choice: return alternatives(key.choices);
     case Kind::choices: return "a list of " + alternatives(key.choices);
     case Kind::files: return "the path of a file, or a list of such paths";
+    case Kind::texts: return "text, or a list of texts";
+    case Kind::claims: return "a map of names, each with a text or a list of texts";
   }
   return {};
 }
@@ -411,8 +146,14 @@ std::string format_value(const Key& key, Slot slot) {
     std::string operator()(const std::chrono::milliseconds* duration) const { return format_duration(*duration); }
     std::string operator()(const bool* flag) const { return *flag ? "true" : "false"; }
     std::string operator()(const std::vector<std::string>* list) const {
-      if (key.kind == Kind::files && list->size() == 1) return list->front();
+      if (key.kind != Kind::choices && list->size() == 1) return list->front();
       return list->empty() ? "" : fmt::format("[{}]", fmt::join(*list, ", "));
+    }
+    std::string operator()(const TextLists* lists) const {
+      std::string text;
+      for (const auto& [name, list] : *lists)
+        text += fmt::format("{}{}: [{}]", text.empty() ? "" : ", ", name, fmt::join(list, ", "));
+      return text.empty() ? "" : "{" + text + "}";
     }
   };
   return std::visit(Format{key}, slot);
@@ -422,11 +163,19 @@ std::string format_yaml(const Key& key, Slot slot) {
   auto quoted = [](const std::string& text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };
-  if (key.kind == Kind::files) {
+  auto bracketed = [&quoted](const std::vector<std::string>& texts) {
     std::string list;
-    for (const auto& path : *std::get<std::vector<std::string>*>(slot)) list += (list.empty() ? "" : ", ") + quoted(path);
+    for (const auto& text : texts) list += (list.empty() ? "" : ", ") + quoted(text);
     return "[" + list + "]";
+  };
+  if (key.kind == Kind::files || key.kind == Kind::texts) return bracketed(*std::get<std::vector<std::string>*>(slot));
+  if (key.kind == Kind::claims) {
+    std::string map;
+    for (const auto& [name, texts] : *std::get<TextLists*>(slot))
+      map += fmt::format("{}{}: {}", map.empty() ? "" : ", ", quoted(name), bracketed(texts));
+    return "{" + map + "}";
   }
+  if (key.kind == Kind::choices && std::get<std::vector<std::string>*>(slot)->empty()) return "[]";
   std::string text = format_value(key, slot);
   bool quote = key.kind == Kind::text || key.kind == Kind::url || key.kind == Kind::address;
   return quote ? quoted(text) : text;
@@ -445,8 +194,10 @@ Result<void> assign(const Key& key, Slot slot, const std::string& text) {
       *std::get<std::string*>(slot) = text;
       return {};
     case Kind::files:
+    case Kind::texts:
       if (text.empty()) return wrong("is empty");
       if (has_control_character(text)) return wrong("holds a control character");
+      if (!is_utf8(text)) return wrong("is not UTF-8");
       std::get<std::vector<std::string>*>(slot)->push_back(text);
       return {};
     case Kind::url:
@@ -511,8 +262,9 @@ Result<void> assign(const Key& key, Slot slot, const std::string& text) {
       if (auto near = closest(text, names); !near.empty()) error.message += fmt::format("; did you mean {}?", near);
       return error;
     }
+    case Kind::claims: break;  // its texts are assigned one by one, as of Kind::texts
   }
-  return wrong("cannot be read");
+  return wrong("is no single value");
 }
 
 }  // namespace berth::config

@@ -27,16 +27,19 @@ enum class Kind : std::uint8_t {
   choice,   ///< one of `choices`
   choices,  ///< a list, each one of `choices`, none twice
   files,    ///< a list of paths, or one path
+  texts,    ///< a list of texts, or one
+  claims,   ///< a map of texts or lists of texts
 };
 
+using TextLists = std::map<std::string, std::vector<std::string>>;
 /// Where a value lives.
-using Slot = std::variant<std::string*, std::uint64_t*, std::chrono::milliseconds*, bool*, std::vector<std::string>*>;
+using Slot = std::variant<std::string*, std::uint64_t*, std::chrono::milliseconds*, bool*, std::vector<std::string>*,
+                          TextLists*>;
 
 struct Key {
   std::string_view path;  ///< "limits.manifest_size"; "listeners[].address" for a field of each listener
   Kind kind = Kind::text;
-  Slot (*slot)(Settings&) = nullptr;                  ///< empty for a field of a listener
-  Slot (*listener_slot)(ListenerSettings&) = nullptr;  ///< empty for all others
+  Slot (*slot)(void* owner) = nullptr;  ///< the owner is the Settings, or the innermost element of a list
   std::uint64_t min = 0;                              ///< of sizes (bytes), durations (ms) and counts
   std::uint64_t max = 0;
   std::string_view choices = {};  ///< separated by spaces
@@ -44,11 +47,34 @@ struct Key {
   std::string_view help = {};
 };
 
+/// A list of maps.
+struct List {
+  std::string_view path;      ///< "grants[]"; "auth.oidc[].rules[]" for a list in each element of another
+  std::size_t count_max = 0;
+  std::string_view required;  ///< leaves that each element must have, separated by spaces
+  std::string_view example;   ///< of an element
+  std::size_t (*size)(void* owner) = nullptr;
+  void* (*at)(void* owner, std::size_t index) = nullptr;
+  void* (*add)(void* owner) = nullptr;  ///< one with the defaults
+  void (*clear)(void* owner) = nullptr;
+  std::size_t count_min = 0;
+  bool live = false;
+  std::string_view help = {};
+};
+
+/// A map that need not be there, and means something when it is.
+struct Section {
+  std::string_view path;                   ///< "listeners[].tls"
+  bool* (*on)(void* owner) = nullptr;      ///< whether it is there
+  std::string_view required;               ///< leaves that it must have, separated by spaces
+  std::string_view help = {};
+};
+
 std::span<const Key> keys();
+std::span<const List> lists();
+std::span<const Section> sections();
 
 inline constexpr std::string_view kListeners = "listeners";
-inline constexpr std::string_view kListenerPrefix = "listeners[].";
-inline constexpr std::string_view kListenerTlsPrefix = "listeners[].tls.";
 inline constexpr std::size_t kListenersMax = 16;
 inline constexpr std::size_t kCertificatesMax = 64;  ///< of one listener
 
@@ -56,6 +82,11 @@ inline constexpr std::size_t kCertificatesMax = 64;  ///< of one listener
 std::string_view section_of(std::string_view path);
 /// "manifest_size" of "limits.manifest_size".
 std::string_view leaf_of(std::string_view path);
+/// Is it a field of a list's elements?
+inline bool in_list(std::string_view path) { return path.find("[]") != path.npos; }
+/// The part of `path` below `prefix`, up to its next step: "tls" of "listeners[].tls.key" below "listeners[].". Empty
+/// when it is not below.
+std::string_view step_below(std::string_view path, std::string_view prefix);
 std::vector<std::string_view> split_choices(std::string_view choices);
 /// "BERTH__LIMITS__MANIFEST_SIZE"
 std::string environment_name(std::string_view path);

@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::size_t kProblemsMax = 100;
 constexpr std::size_t kValueBytesMax = 64 << 10;
+/// Where the origin of the set-up secret is kept.
+constexpr std::string_view kSetupSecret = "environment setup secret";
 
 /// Not much more than `kFileBytesMax` bytes, so that the parser sees that there are too many. Errors: a sentence.
 Result<std::string> read_file(const std::string& path) {
@@ -96,7 +98,8 @@ class Merger {
     Spot file{path, -1, 0};
     if (root->kind == Node::Kind::null) return;
     if (root->kind != Node::Kind::map) return problem(at(file, *root), "", "is not a map; expected keys and values");
-    for_each_entry(file, "", *root, [&](const Node& name, const Node& value) { read_top(file, name, value); });
+    const Place top{file, {}, {}, &merged_.settings};
+    for_each_entry(file, "", *root, [&](const Node& name, const Node& value) { read_entry(top, name, value); });
   }
 
   /// Calls `visit` for each entry of a map, reporting keys that are no text or stand there twice.
@@ -118,179 +121,269 @@ class Merger {
     }
   }
 
-  void read_top(const Spot& source, const Node& name, const Node& value) {
-    if (name.text == kListeners) return read_listeners(source, value, at(source, name));
+  /// The keys, lists and sections right below `prefix` ("auth.", "grants[]."; empty at the top). `name` is the same with
+  /// the positions of elements ("grants[2]."), `owner` what the slots there take.
+  struct Place {
+    Spot source;
+    std::string prefix;
+    std::string name;
+    void* owner = nullptr;
+  };
+
+  void read_entry(const Place& place, const Node& leaf, const Node& value) {
+    const std::string path = place.prefix + leaf.text;
     bool is_section = false;
     for (const Key& key : keys()) {
-      if (key.path == name.text && section_of(key.path).empty()) return read_scalar(source, key, name, value);
-      is_section |= !key.listener_slot && section_of(key.path) == name.text && !name.text.empty();
+      if (key.path == path) return read_value(place, key, leaf, value);
+      is_section |= key.path.starts_with(path + ".");
     }
-    if (!is_section) return unknown(at(source, name), "", name.text);
-    if (value.kind == Node::Kind::null) return;  // a section whose lines are all comments
-    if (value.kind != Node::Kind::map)
-      return problem(at(source, value), shown(name.text), "is not a map; expected keys and values below it");
-    std::string prefix = name.text + ".";
-    for_each_entry(source, prefix, value, [&](const Node& leaf, const Node& inner) {
-      for (const Key& key : keys())
-        if (key.path == prefix + leaf.text) return read_scalar(source, key, leaf, inner);
-      unknown(at(source, leaf), prefix, leaf.text);
-    });
+    for (const List& list : lists())
+      if (list.path == path + "[]") return read_list(place, list, leaf, value);
+    if (!is_section || leaf.text.empty()) return unknown(at(place.source, leaf), place.prefix, leaf.text);
+    read_section({place.source, path + ".", place.name + leaf.text + ".", place.owner}, leaf, value);
   }
 
-  void read_scalar(const Spot& source, const Key& key, const Node& name, const Node& value) {
+  void read_section(const Place& place, const Node& leaf, const Node& value) {
+    const std::string name = place.name.substr(0, place.name.size() - 1);
+    const Section* optional = switch_on(place.prefix, place.owner);
+    if (optional) merged_.origins[name] = at(place.source, leaf);
+    if (value.kind == Node::Kind::null && !optional) return;  // a section whose lines are all comments
+    if (value.kind != Node::Kind::map)
+      return problem(at(place.source, value.kind == Node::Kind::null ? leaf : value), shown(name),
+                     "is not a map; expected keys and values below it");
+    for_each_entry(place.source, place.name, value,
+                   [&](const Node& key, const Node& inner) { read_entry(place, key, inner); });
+  }
+
+  /// The section that something below `prefix` says is there, if it is one that need not be.
+  const Section* switch_on(std::string_view prefix, void* owner) {
+    for (const Section& section : sections()) {
+      if (!prefix.starts_with(section.path) || prefix.substr(section.path.size()) != ".") continue;
+      *section.on(owner) = true;
+      return &section;
+    }
+    return nullptr;
+  }
+
+  void read_list(const Place& place, const List& list, const Node& leaf, const Node& value) {
+    const std::string name = place.name + leaf.text;
+    merged_.origins[name] = at(place.source, leaf);
+    if (value.kind != Node::Kind::list || value.items.size() < list.count_min || value.items.size() > list.count_max)
+      return problem(at(place.source, value.kind == Node::Kind::null ? leaf : value), name,
+                     fmt::format("is not a list of {} to {}; expected as [{}]", list.count_min, list.count_max,
+                                 list.example));
+    // What an earlier source said about the elements is no longer so.
+    std::erase_if(merged_.origins, [&](const auto& entry) { return entry.first.starts_with(name + "["); });
+    list.clear(place.owner);
+    for (const Node& item : value.items) {
+      const std::string element = fmt::format("{}[{}]", name, list.size(place.owner));
+      merged_.origins[element] = at(place.source, item);
+      const Place inside{place.source, std::string(list.path) + ".", element + ".", list.add(place.owner)};
+      if (item.kind != Node::Kind::map) {
+        problem(at(place.source, item), element, fmt::format("is not a map; expected as {}", list.example));
+        continue;
+      }
+      for_each_entry(place.source, inside.name, item,
+                     [&](const Node& key, const Node& inner) { read_entry(inside, key, inner); });
+    }
+  }
+
+  void read_value(const Place& place, const Key& key, const Node& leaf, const Node& value) {
+    const std::string name = place.name + leaf.text;
     // yaml-cpp places a value that is not there at whatever comes next.
-    Spot spot = at(source, value.kind == Node::Kind::null ? name : value);
-    merged_.origins[std::string(key.path)] = at(source, name);
-    if (value.kind != Node::Kind::scalar)
-      return problem(spot, key.path, fmt::format("has no single value; expected {}", expectation(key)));
-    auto assigned = assign(key, key.slot(merged_.settings), value.text);
-    if (!assigned) problem(spot, key.path, assigned.error().message);
+    Spot spot = at(place.source, value.kind == Node::Kind::null ? leaf : value);
+    merged_.origins[name] = at(place.source, in_list(key.path) ? value : leaf);
+    const Slot slot = key.slot(place.owner);
+    if (key.kind == Kind::claims) return read_claims(place, key, *std::get<TextLists*>(slot), name, spot, value);
+    auto* texts = std::get_if<std::vector<std::string>*>(&slot);
+    const bool one_will_do = key.kind == Kind::files || key.kind == Kind::texts;
+    if (!texts && value.kind != Node::Kind::scalar)
+      return problem(spot, name, fmt::format("has no single value; expected {}", expectation(key)));
+    if (texts && !(value.kind == Node::Kind::list || (one_will_do && value.kind == Node::Kind::scalar)))
+      return problem(spot, name, fmt::format("is not what is wanted here; expected {}", expectation(key)));
+    if (texts && !(value.items.empty() && value.kind == Node::Kind::list && in_list(key.path))) (*texts)->clear();
+    if (value.kind == Node::Kind::list) return read_items(place.source, key, slot, name, spot, value);
+    if (auto assigned = assign(key, slot, value.text); !assigned) problem(spot, name, assigned.error().message);
+  }
+
+  void read_items(const Spot& source, const Key& key, const Slot& slot, const std::string& name, const Spot& spot,
+                  const Node& value) {
+    if (value.items.empty() && in_list(key.path))
+      return problem(spot, name, fmt::format("is empty; expected {}", expectation(key)));
+    for (std::size_t i = 0; i < value.items.size(); ++i) {
+      const Node& item = value.items[i];
+      merged_.origins[fmt::format("{}[{}]", name, i)] = at(source, item);
+      if (item.kind != Node::Kind::scalar) {
+        problem(at(source, item), name, fmt::format("has an element that is no text; expected {}", expectation(key)));
+        continue;
+      }
+      if (auto assigned = assign(key, slot, item.text); !assigned)
+        problem(at(source, item), name, assigned.error().message);
+    }
+  }
+
+  void read_claims(const Place& place, const Key& key, TextLists& claims, const std::string& name, const Spot& spot,
+                   const Node& value) {
+    if (value.kind != Node::Kind::map || value.items.empty())
+      return problem(spot, name, fmt::format("is not what is wanted here; expected {}", expectation(key)));
+    Key text = key;
+    text.kind = Kind::texts;
+    for_each_entry(place.source, name + ".", value, [&](const Node& claim, const Node& patterns) {
+      std::vector<std::string>& into = claims[claim.text];
+      const std::string path = name + "." + shown(claim.text);
+      const Slot slot = &into;
+      if (patterns.kind == Node::Kind::list) return read_items(place.source, text, slot, path, spot, patterns);
+      const Spot there = at(place.source, patterns.kind == Node::Kind::null ? claim : patterns);
+      if (patterns.kind != Node::Kind::scalar)
+        return problem(there, path, fmt::format("is not what is wanted here; expected {}", expectation(text)));
+      if (auto assigned = assign(text, slot, patterns.text); !assigned)
+        problem(there, path, assigned.error().message);
+    });
   }
 
   void unknown(const Spot& spot, std::string_view prefix, std::string_view name) {
     std::vector<std::string_view> siblings;
     for (const Key& key : keys()) {
-      bool listener = prefix.starts_with(kListenerPrefix);
-      if (listener != (key.listener_slot != nullptr)) continue;
-      std::string_view candidate = prefix.empty() ? (section_of(key.path).empty() ? key.path : section_of(key.path))
-                                   : key.path.starts_with(prefix) ? key.path.substr(prefix.size())
-                                                                  : std::string_view{};
-      candidate = candidate.substr(0, candidate.find('.'));
-      if (!candidate.empty() && (siblings.empty() || siblings.back() != candidate)) siblings.push_back(candidate);
+      const std::string_view candidate = step_below(key.path, prefix);
+      if (!candidate.empty() && std::find(siblings.begin(), siblings.end(), candidate) == siblings.end())
+        siblings.push_back(candidate);
     }
-    if (prefix.empty()) siblings.push_back(kListeners);
     std::string hint = suggestion(name, siblings);
     // Right name, wrong place.
     for (const Key& key : keys())
-      if (key.slot && leaf_of(key.path) == name && std::string(section_of(key.path)) + "." != prefix)
+      if (!in_list(key.path) && leaf_of(key.path) == name && std::string(section_of(key.path)) + "." != prefix)
         hint = fmt::format("; did you mean {}?", key.path);
     problem(spot, std::string(prefix) + shown(name),
             fmt::format("unknown key; expected {}{}", fmt::join(siblings, ", "), hint));
   }
 
-  void read_listeners(const Spot& source, const Node& value, const Spot& origin) {
-    merged_.origins[std::string(kListeners)] = origin;
-    if (value.kind != Node::Kind::list || value.items.empty() || value.items.size() > kListenersMax)
-      return problem(at(source, value), kListeners,
-                     fmt::format("is not a list of 1 to {} listeners; expected as [{{address: \"127.0.0.1:5000\", "
-                                 "serve: [registry, health]}}]",
-                                 kListenersMax));
-    merged_.settings.listeners.clear();
-    listener_spots_.clear();
-    for (const Node& item : value.items) {
-      std::string name = fmt::format("{}[{}]", kListeners, merged_.settings.listeners.size());
-      listener_spots_.push_back(at(source, item));
-      ListenerSettings& listener = merged_.settings.listeners.emplace_back();
-      if (item.kind != Node::Kind::map) {
-        problem(at(source, item), name, "is not a map; expected address and serve");
-        continue;
-      }
-      read_listener_map(source, kListenerPrefix, name + ".", listener, item);
-    }
-  }
-
-  void read_listener_map(const Spot& source, std::string_view prefix, const std::string& name, ListenerSettings& listener,
-                         const Node& map) {
-    for_each_entry(source, name, map, [&](const Node& leaf, const Node& inner) {
-      const std::string path = std::string(prefix) + leaf.text;
-      if (path + "." == kListenerTlsPrefix) {
-        listener.tls.on = true;
-        if (inner.kind == Node::Kind::map)
-          return read_listener_map(source, kListenerTlsPrefix, name + leaf.text + ".", listener, inner);
-        return problem(at(source, inner.kind == Node::Kind::null ? leaf : inner), name + leaf.text,
-                       "is not a map; expected certificate and key below it");
-      }
-      for (const Key& key : keys())
-        if (key.listener_slot && key.path == path)
-          return read_listener_field(source, key, name + leaf.text, listener, inner);
-      unknown(at(source, leaf), prefix, leaf.text);
-    });
-  }
-
-  void read_listener_field(const Spot& source, const Key& key, const std::string& name, ListenerSettings& listener,
-                           const Node& value) {
-    Spot spot = at(source, value);
-    Slot slot = key.listener_slot(listener);
-    bool is_list = key.kind == Kind::choices || (key.kind == Kind::files && value.kind == Node::Kind::list);
-    if (value.kind != (is_list ? Node::Kind::list : Node::Kind::scalar) || (is_list && value.items.empty()))
-      return problem(spot, name, fmt::format("is not what is wanted here; expected {}", expectation(key)));
-    if (!is_list) {
-      auto assigned = assign(key, slot, value.text);
-      if (!assigned) return problem(spot, name, assigned.error().message);
-      if (key.kind == Kind::address) listener_spots_.back() = spot;
-      return;
-    }
-    std::get<std::vector<std::string>*>(slot)->clear();
-    for (const Node& item : value.items) {
-      auto assigned = assign(key, slot, item.text);
-      if (!assigned) problem(at(source, item), name, assigned.error().message);
-    }
+  /// What the environment and the command line can name: keys and lists that are in no list.
+  static std::vector<std::string_view> nameable() {
+    std::vector<std::string_view> paths;
+    for (const Key& key : keys())
+      if (!in_list(key.path)) paths.push_back(key.path);
+    for (const List& list : lists())
+      if (const auto path = list.path.substr(0, list.path.size() - 2); !in_list(path)) paths.push_back(path);
+    return paths;
   }
 
   void read_environment() {
-    std::vector<std::string> names{environment_name(kListeners)};
-    for (const Key& key : keys())
-      if (key.slot) names.push_back(environment_name(key.path));
+    const auto paths = nameable();
+    std::vector<std::string> names;
+    for (const auto path : paths) names.push_back(environment_name(path));
     for (const auto& [name, text] : sources_.environment) {
-      if (!name.starts_with("BERTH__")) continue;
       Spot spot{"environment " + shown(name)};
-      if (name == names.front()) {
-        read_pair(spot, kListeners, text);
+      if (name == kSetupSecretName) {
+        merged_.settings.auth.setup_secret = text;
+        merged_.origins[std::string(kSetupSecret)] = spot;
+      }
+      if (!name.starts_with("BERTH__")) continue;
+      const auto found = std::find(names.begin(), names.end(), name);
+      if (found != names.end()) {
+        read_pair(spot, paths[static_cast<std::size_t>(found - names.begin())], text);
         continue;
       }
-      bool found = false;
-      for (const Key& key : keys()) {
-        if (!key.slot || environment_name(key.path) != name) continue;
-        found = true;
-        read_pair(spot, key.path, text);
-      }
-      if (found) continue;
       std::vector<std::string_view> candidates(names.begin(), names.end());
       problem(spot, "", "unknown name; expected BERTH__SECTION__KEY" + suggestion(name, candidates));
     }
   }
 
-  /// A key and its text from the environment or the command line. Scalars are taken as they are, listeners as YAML.
+  /// A key and its text from the environment or the command line. Text is taken as it is, lists as YAML.
   void read_pair(const Spot& spot, std::string_view path, const std::string& text) {
     if (text.size() > kValueBytesMax)
       return problem(spot, shown(path), fmt::format("longer than {} bytes", kValueBytesMax));
-    if (path == kListeners) {
-      auto value = parse_yaml(text);
-      if (!value) return problem(spot, path, value.error().message);
-      return read_listeners(spot, *value, spot);
+    const auto paths = nameable();
+    if (std::find(paths.begin(), paths.end(), path) == paths.end())
+      return problem(spot, shown(path),
+                     "unknown key; expected one of `berth config reference`" + suggestion(path, paths));
+    Node leaf, value;
+    leaf.kind = value.kind = Node::Kind::scalar;
+    leaf.text = leaf_of(path);
+    value.text = text;
+    const auto key = std::find_if(keys().begin(), keys().end(), [&](const Key& one) { return one.path == path; });
+    const bool one_text = key != keys().end() && key->kind != Kind::choices &&
+                          !((key->kind == Kind::texts || key->kind == Kind::files) && text.starts_with('['));
+    if (!one_text) {
+      auto parsed = parse_yaml(text);
+      if (!parsed) return problem(spot, path, parsed.error().message);
+      value = *std::move(parsed);
     }
-    for (const Key& key : keys()) {
-      if (!key.slot || key.path != path) continue;
-      Node value;
-      value.kind = Node::Kind::scalar;
-      value.text = text;
-      return read_scalar(spot, key, value, value);
+    Place place{spot, {}, {}, &merged_.settings};
+    if (const auto section = section_of(path); !section.empty()) {
+      place.prefix = place.name = std::string(section) + ".";
+      if (switch_on(place.prefix, place.owner)) merged_.origins.try_emplace(std::string(section), spot);
     }
-    std::vector<std::string_view> candidates{kListeners};
-    for (const Key& key : keys())
-      if (key.slot) candidates.push_back(key.path);
-    problem(spot, shown(path), "unknown key; expected one of `berth config reference`" + suggestion(path, candidates));
+    read_entry(place, leaf, value);
   }
 
-  Spot origin(std::string_view path) const {
-    auto found = merged_.origins.find(path);
-    return found == merged_.origins.end() ? Spot{} : found->second;
+  /// The nearest place to that of `path` that is known.
+  Spot nearest(std::string path) const {
+    for (;;) {
+      if (auto found = merged_.origins.find(path); found != merged_.origins.end()) return found->second;
+      const std::size_t end = path.find_last_of(".[");
+      if (end == path.npos) return {};
+      path.resize(end);
+    }
   }
+
+  bool is_set(const std::string& path) const { return merged_.origins.find(path) != merged_.origins.end(); }
 
   /// Rules that span keys.
   void check_together() {
     Settings& settings = merged_.settings;
     if (settings.data.directory.empty())
-      problem(origin("data.directory"), "data.directory", "is empty; expected the path of a directory");
+      problem(nearest("data.directory"), "data.directory", "is empty; expected the path of a directory");
     if (settings.data.ballast_min_bytes > settings.data.ballast_max_bytes)
-      problem(origin("data.ballast_min"), "data.ballast_min",
+      problem(nearest("data.ballast_min"), "data.ballast_min",
               fmt::format("{} is more than data.ballast_max, which is {}; expected at most that",
                           format_size(settings.data.ballast_min_bytes), format_size(settings.data.ballast_max_bytes)));
     bool sentence = settings.insecure == kInsecureSentence;
     if (!settings.insecure.empty() && !sentence)
-      problem(origin("insecure"), "insecure",
+      problem(nearest("insecure"), "insecure",
               fmt::format("is not the sentence; expected {} or nothing", kInsecureSentence));
+    check_required();
     check_listeners(sentence);
+    check_accounts();
+    if (!merged_.problems.empty() || !sources_.check) return;
+    for (const Finding& finding : sources_.check(settings)) problem(nearest(finding.path), finding.path, finding.what);
+  }
+
+  /// Elements of lists, and sections that are there, have what they must have.
+  void check_required() {
+    for (const List& list : lists())
+      if (const auto path = list.path.substr(0, list.path.size() - 2); !in_list(path))
+        check_elements(list, std::string(path), &merged_.settings);
+    for (const Section& section : sections())
+      if (!in_list(section.path) && *section.on(&merged_.settings))
+        check_leaves(std::string(section.path), std::string(section.path) + ".", section.required);
+  }
+
+  void check_elements(const List& list, const std::string& name, void* owner) {
+    for (std::size_t i = 0; i < list.size(owner); ++i) {
+      const std::string element = fmt::format("{}[{}]", name, i);
+      void* inside = list.at(owner, i);
+      check_leaves(element, std::string(list.path) + ".", list.required);
+      const auto inner = std::string(list.path) + ".";
+      for (const Section& section : sections())
+        if (section.path.starts_with(inner) && !in_list(section.path.substr(inner.size())) && *section.on(inside))
+          check_leaves(element + "." + std::string(section.path.substr(inner.size())), std::string(section.path) + ".",
+                       section.required);
+      for (const List& deeper : lists())
+        if (deeper.path.starts_with(inner) && deeper.path.find("[]", inner.size()) == deeper.path.size() - 2)
+          check_elements(deeper, element + "." + std::string(deeper.path.substr(inner.size(),
+                                                                                deeper.path.size() - inner.size() - 2)),
+                         inside);
+    }
+  }
+
+  void check_leaves(const std::string& name, const std::string& prefix, std::string_view required) {
+    for (const auto leaf : split_choices(required)) {
+      if (is_set(fmt::format("{}.{}", name, leaf))) continue;
+      std::string expected = "a list";
+      for (const Key& key : keys())
+        if (key.path == prefix + std::string(leaf)) expected = expectation(key);
+      problem(nearest(name), name, fmt::format("lacks {}; expected {} there", leaf, expected));
+    }
   }
 
   void check_listeners(bool sentence) {
@@ -298,53 +391,85 @@ class Merger {
     std::set<std::string> addresses;
     for (std::size_t i = 0; i < merged_.settings.listeners.size(); ++i) {
       const ListenerSettings& listener = merged_.settings.listeners[i];
-      Spot spot = i < listener_spots_.size() ? listener_spots_[i] : Spot{};
-      std::string name = fmt::format("{}[{}].address", kListeners, i);
+      const std::string element = fmt::format("{}[{}]", kListeners, i), name = element + ".address";
+      Spot spot = nearest(name);
       auto address = parse_host_port(listener.address);
       if (!address) continue;  // reported where it was read
       if (address->port != 0 && !addresses.insert(listener.address).second)
         problem(spot, name, fmt::format("{} stands there twice; expected each address once", listener.address));
       bool registry = std::find(listener.serve.begin(), listener.serve.end(), "registry") != listener.serve.end();
       any_registry |= registry;
-      check_tls(listener.tls, spot, fmt::format("{}[{}].tls", kListeners, i));
-      if (!registry || is_loopback(address->host) || sentence) continue;
-      problem(spot, name,
-              fmt::format("{} can be reached by other machines, {}; expected an address of this machine as 127.0.0.1:{}, "
-                          "behind a proxy that {}, or, if anyone who reaches it may read and write everything, the line "
-                          "`insecure: {}`",
-                          listener.address,
-                          listener.tls.on ? "and this version of berth has no accounts to tell them apart (tls keeps them "
-                                            "from listening in, not from coming in)"
-                                          : "it has no tls, and this version of berth has no accounts to tell them apart",
-                          address->port, listener.tls.on ? "knows who calls" : "speaks TLS and knows who calls",
-                          kInsecureSentence));
+      check_tls(listener.tls, element + ".tls");
+      if (listener.tls.on && listener.tls_elsewhere)
+        problem(nearest(element + ".tls_elsewhere"), element + ".tls_elsewhere",
+                "is true and the listener has tls itself; expected one of them");
+      if (registry && !is_loopback(address->host) && !sentence) check_open(listener, spot, name);
     }
     if (!any_registry)
-      problem(origin(kListeners), kListeners, "none serves the registry; expected `registry` in the serve of one");
+      problem(nearest(std::string(kListeners)), kListeners,
+              "none serves the registry; expected `registry` in the serve of one");
   }
 
-  void check_tls(const ListenerSettings::Tls& tls, const Spot& spot, const std::string& name) {
-    if (!tls.on) return;
-    if (tls.certificate.empty() || tls.key.empty())
-      problem(spot, name, "lacks its certificate or its key; expected both, as {certificate: tls.crt, key: tls.key}");
-    else if (tls.certificate.size() != tls.key.size())
+  /// A listener that other machines reach, without the sentence.
+  void check_open(const ListenerSettings& listener, const Spot& spot, const std::string& name) {
+    if (!listener.tls.on && !listener.tls_elsewhere)
       problem(spot, name,
+              fmt::format("{} can be reached by other machines and speaks no TLS; expected `tls: {{certificate: tls.crt, "
+                          "key: tls.key}}` beside it (`berth certs dev` makes such files), or, if a proxy that speaks TLS "
+                          "stands before it and nobody reaches it otherwise, `tls_elsewhere: true`, or, if anyone may "
+                          "listen in, the line `insecure: {}`",
+                          listener.address, kInsecureSentence));
+    if (!accounts_on(merged_.settings.auth))
+      problem(spot, name,
+              fmt::format("{} can be reached by other machines and there are no accounts to tell them apart; expected the "
+                          "line `auth: {{users: true}}` (then `berth user add admin --role admin` makes the first "
+                          "administrator), or an address of this machine as 127.0.0.1:5000, or, if anyone who reaches it "
+                          "may read and write everything, the line `insecure: {}`",
+                          listener.address, kInsecureSentence));
+    else if (listener.tls_elsewhere && !merged_.settings.public_url.starts_with("https://"))
+      problem(nearest("public_url"), "public_url",
+              "is not set to an https address, and a listener has tls_elsewhere; expected the address that clients use, as "
+              "https://registry.example.com, so that berth can tell them where to log in");
+  }
+
+  void check_tls(const ListenerSettings::Tls& tls, const std::string& name) {
+    if (!tls.on) return;
+    if (!tls.certificate.empty() && !tls.key.empty() && tls.certificate.size() != tls.key.size())
+      problem(nearest(name), name,
               fmt::format("has {} certificates and {} keys; expected a key for each, in the same order",
                           tls.certificate.size(), tls.key.size()));
     if (tls.certificate.size() > kCertificatesMax)
-      problem(spot, name, fmt::format("has more than {} certificates; expected at most that", kCertificatesMax));
+      problem(nearest(name), name,
+              fmt::format("has more than {} certificates; expected at most that", kCertificatesMax));
     const bool asks = tls.client_certificates != "none";
     if (asks && tls.client_ca.empty())
-      problem(spot, name + ".client_certificates",
+      problem(nearest(name + ".client_certificates"), name + ".client_certificates",
               fmt::format("is {} and nobody may vouch for clients; expected client_ca beside it", tls.client_certificates));
     if (!asks && !tls.client_ca.empty())
-      problem(spot, name + ".client_ca",
+      problem(nearest(name + ".client_ca"), name + ".client_ca",
               "is there and clients are not asked; expected `client_certificates: optional` or `required` beside it");
+  }
+
+  /// Nothing about who may do what stands there without effect.
+  void check_accounts() {
+    const Settings& settings = merged_.settings;
+    if (accounts_on(settings.auth)) return;
+    const auto no_effect = [this](std::string_view path, std::string_view shown_as) {
+      problem(nearest(std::string(path)), shown_as,
+              "has no effect: accounts are off; expected `users: true`, or another source of users, under `auth`");
+    };
+    Settings fallback, now = settings;  // slots point into what they describe
+    for (const Key& key : keys())
+      if (!in_list(key.path) && key.path.starts_with("auth.") &&
+          format_value(key, key.slot(&now)) != format_value(key, key.slot(&fallback)))
+        no_effect(key.path, key.path);
+    if (!settings.auth.setup_secret.empty()) no_effect(kSetupSecret, kSetupSecretName);
+    if (!settings.roles.empty()) no_effect("roles", "roles");
+    if (!settings.grants.empty()) no_effect("grants", "grants");
   }
 
   const Sources& sources_;
   Merged merged_;
-  std::vector<Spot> listener_spots_;
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // What people and editors read about the settings: the effective values, a JSON Schema, a reference in Markdown.
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "config/keys.h"
@@ -11,21 +12,61 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string listeners_value(const std::vector<ListenerSettings>& listeners) {
-  std::string text;
-  for (ListenerSettings listener : listeners) {
-    std::string fields, tls;
-    for (const Key& key : keys()) {
-      if (!key.listener_slot) continue;
-      const bool of_tls = key.path.starts_with(kListenerTlsPrefix);
-      std::string& into = of_tls ? tls : fields;
-      into += fmt::format("{}{}: {}", into.empty() ? "" : ", ",
-                          key.path.substr(of_tls ? kListenerTlsPrefix.size() : kListenerPrefix.size()),
-                          format_yaml(key, key.listener_slot(listener)));
-    }
-    if (listener.tls.on) fields += fmt::format(", tls: {{{}}}", tls);
-    text += fmt::format("{}{{{}}}", text.empty() ? "" : ", ", fields);
+/// What stands right below a prefix, in the order of the table.
+struct Child {
+  std::string_view step;
+  const Key* key = nullptr;    ///< one of these two, …
+  const List* list = nullptr;  ///< … or neither: a section
+};
+
+std::vector<Child> children_of(std::string_view prefix) {
+  std::vector<Child> children;
+  for (const Key& key : keys()) {
+    const std::string_view step = step_below(key.path, prefix);
+    const bool seen = std::any_of(children.begin(), children.end(), [&](const Child& one) { return one.step == step; });
+    if (step.empty() || seen) continue;
+    Child child{.step = step};
+    if (key.path.size() == prefix.size() + step.size()) child.key = &key;
+    for (const List& list : lists())
+      if (list.path == std::string(prefix) + std::string(step) + "[]") child.list = &list;
+    children.push_back(child);
   }
+  return children;
+}
+
+const Section* optional_section(std::string_view path) {
+  for (const Section& section : sections())
+    if (section.path == path) return &section;
+  return nullptr;
+}
+
+std::string list_value(const List& list, void* owner);
+
+/// The map below a prefix in one line. What is empty or false is left out: so it is without being said.
+std::string map_value(std::string_view prefix, void* owner) {
+  std::string text;
+  const auto add = [&text](std::string_view name, std::string_view value) {
+    text += fmt::format("{}{}: {}", text.empty() ? "" : ", ", name, value);
+  };
+  for (const Child& child : children_of(prefix)) {
+    const std::string path = std::string(prefix) + std::string(child.step);
+    if (child.key) {
+      const std::string plain = format_value(*child.key, child.key->slot(owner));
+      const bool said = !plain.empty() && !(child.key->kind == Kind::flag && plain == "false");
+      if (said) add(child.step, format_yaml(*child.key, child.key->slot(owner)));
+    } else if (child.list) {
+      if (child.list->size(owner) > 0) add(child.step, list_value(*child.list, owner));
+    } else if (const Section* section = optional_section(path); !section || *section->on(owner)) {
+      add(child.step, map_value(path + ".", owner));
+    }
+  }
+  return "{" + text + "}";
+}
+
+std::string list_value(const List& list, void* owner) {
+  std::string text;
+  for (std::size_t i = 0; i < list.size(owner); ++i)
+    text += (i == 0 ? "" : ", ") + map_value(std::string(list.path) + ".", list.at(owner, i));
   return "[" + text + "]";
 }
 
@@ -58,13 +99,20 @@ Json schema_of(const Key& key, Slot fallback) {
     case Kind::choices:
       schema["type"] = "array";
       schema["items"]["enum"] = split_choices(key.choices);
-      schema["minItems"] = 1;
+      if (in_list(key.path)) schema["minItems"] = 1;
       schema["uniqueItems"] = true;
       break;
     case Kind::files:
+    case Kind::texts:
       schema["type"] = Json::array({"string", "array"});
       schema["items"]["type"] = "string";
       schema["minItems"] = 1;
+      break;
+    case Kind::claims:
+      schema["type"] = "object";
+      schema["minProperties"] = 1;
+      schema["additionalProperties"]["type"] = Json::array({"string", "array"});
+      schema["additionalProperties"]["items"]["type"] = "string";
       break;
   }
   if (key.kind == Kind::count)
@@ -73,27 +121,109 @@ Json schema_of(const Key& key, Slot fallback) {
     schema["default"] = *std::get<bool*>(fallback);
   else if (key.kind == Kind::choices)
     schema["default"] = *std::get<std::vector<std::string>*>(fallback);
-  else if (key.kind != Kind::files)  // there is no path that fits everybody
+  else if (key.kind != Kind::files && key.kind != Kind::texts && key.kind != Kind::claims)  // none fits everybody
     schema["default"] = format_value(key, fallback);
   schema["description"] = key.help;
   return schema;
 }
 
-Json object_schema() {
+/// The map below a prefix. `fallback` has the defaults.
+Json map_schema(std::string_view prefix, std::string_view required, void* fallback) {
   Json schema;
   schema["type"] = "object";
   schema["additionalProperties"] = false;
   schema["properties"] = Json::object();
+  for (const Child& child : children_of(prefix)) {
+    const std::string path = std::string(prefix) + std::string(child.step);
+    Json& property = schema["properties"][std::string(child.step)];
+    if (child.key) {
+      property = schema_of(*child.key, child.key->slot(fallback));
+    } else if (child.list) {
+      property["type"] = "array";
+      property["minItems"] = child.list->count_min;
+      property["maxItems"] = child.list->count_max;
+      property["description"] = child.list->help;
+      const bool scratch = child.list->size(fallback) == 0;  // an element to look at
+      void* element = scratch ? child.list->add(fallback) : child.list->at(fallback, 0);
+      property["items"] = map_schema(path + "[].", child.list->required, element);
+      if (scratch) child.list->clear(fallback);
+    } else {
+      const Section* section = optional_section(path);
+      property = map_schema(path + ".", section ? section->required : "", fallback);
+      if (section)
+        property["description"] = section->help;
+      else
+        property["type"] = Json::array({"object", "null"});
+    }
+  }
+  if (!required.empty()) schema["required"] = split_choices(required);
   return schema;
 }
 
 std::string table_row(const Key& key, std::string_view name, Slot fallback) {
   std::string value = format_value(key, fallback);
-  std::string allowed = key.kind == Kind::text ? "text" : expectation(key);
+  std::string allowed = expectation(key);
   // The examples of how to write a value stand once above the tables.
   if (key.kind == Kind::size || key.kind == Kind::duration) allowed = allowed.substr(0, allowed.find(", as "));
   return fmt::format("| `{}` | {} | {} | {}{} |\n", name, value.empty() ? "" : "`" + value + "`", allowed, key.help,
-                     key.live ? " Applied by SIGHUP." : "");
+                     key.live && !in_list(key.path) ? " Applied by SIGHUP." : "");
+}
+
+/// The map below a prefix, a line for each value with its origin as `comment` tells it.
+template <class Comment>
+void print_map(const std::string& prefix, std::size_t indent, Settings& settings, const Comment& comment,
+               std::string& text) {
+  const std::string space(indent, ' ');
+  for (const Child& child : children_of(prefix)) {
+    const std::string path = prefix + std::string(child.step);
+    if (child.key) {
+      text += fmt::format("{}{}: {}  # {}\n", space, child.step, format_yaml(*child.key, child.key->slot(&settings)),
+                          comment(path));
+    } else if (child.list) {
+      text += fmt::format("{}{}: {}  # {}\n", space, child.step, list_value(*child.list, &settings), comment(path));
+    } else if (const Section* section = optional_section(path); !section || *section->on(&settings)) {
+      text += fmt::format("{}{}:\n", space, child.step);
+      print_map(path + ".", indent + 2, settings, comment, text);
+    }
+  }
+}
+
+/// The table of what stands right below a prefix, and after it those of all further down.
+void markdown_map(const std::string& prefix, const std::string& title, std::string_view help, void* fallback,
+                  std::string& text) {
+  const auto children = children_of(prefix);
+  const bool has_keys = std::any_of(children.begin(), children.end(), [](const Child& one) { return one.key; });
+  if (has_keys || !help.empty()) text += fmt::format("\n## {}\n", title);
+  if (!help.empty()) text += fmt::format("\n{}\n", help);
+  if (has_keys) text += "\n| key | default | values | meaning |\n|---|---|---|---|\n";
+  for (const Child& child : children)
+    if (child.key) text += table_row(*child.key, child.step, child.key->slot(fallback));
+  for (const Child& child : children) {
+    const std::string path = prefix + std::string(child.step);
+    if (child.key) continue;
+    std::string below = path;  // the title has no brackets
+    for (std::size_t at; (at = below.find("[]")) != below.npos;) below.erase(at, 2);
+    if (!child.list) {
+      const Section* section = optional_section(path);
+      markdown_map(path + ".", below, section ? section->help : "", fallback, text);
+      continue;
+    }
+    const bool scratch = child.list->size(fallback) == 0;  // an element to look at
+    void* element = scratch ? child.list->add(fallback) : child.list->at(fallback, 0);
+    const std::string about = fmt::format("A list of maps, as `[{}]`. {}{}", child.list->example, child.list->help,
+                                          child.list->live ? " Applied by SIGHUP." : "");
+    markdown_map(path + "[].", below, about, element, text);
+    if (scratch) child.list->clear(fallback);
+  }
+}
+
+/// For a line of the log.
+std::string shortened(const std::string& text) {
+  constexpr std::size_t kMost = 400;
+  if (text.size() <= kMost) return text;
+  std::size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;  // between two characters
+  return text.substr(0, end) + "…";
 }
 
 }  // namespace
@@ -110,35 +240,25 @@ Result<std::string> print(const Sources& sources) {
     return text;
   };
   std::string text;
-  std::string_view section;
-  bool listeners_printed = false;
-  for (const Key& key : keys()) {
-    if (key.listener_slot) {
-      if (!listeners_printed)
-        text += fmt::format("{}: {}  # {}\n", kListeners, listeners_value(merged.settings.listeners),
-                            comment(kListeners));
-      listeners_printed = true;
-      continue;
-    }
-    std::string_view own = section_of(key.path);
-    if (own != section) text += fmt::format("{}:\n", own);
-    section = own;
-    text += fmt::format("{}{}: {}  # {}\n", own.empty() ? "" : "  ", leaf_of(key.path),
-                        format_yaml(key, key.slot(merged.settings)), comment(key.path));
-  }
+  print_map("", 0, merged.settings, comment, text);
   return text;
 }
 
 std::vector<Change> changes(const Settings& before, const Settings& after) {
   std::vector<Change> found;
   Settings old_settings = before, new_settings = after;  // slots point into what they describe
-  auto note = [&](std::string_view path, std::string old_text, std::string new_text, bool live) {
-    if (old_text != new_text) found.push_back({std::string(path), std::move(old_text), std::move(new_text), live});
+  const bool accounts = accounts_on(before.auth) && accounts_on(after.auth);  // who begins or ends with them starts anew
+  auto note = [&](std::string_view path, const std::string& old_text, const std::string& new_text, bool live) {
+    if (old_text != new_text) found.push_back({std::string(path), shortened(old_text), shortened(new_text), live});
   };
-  note(kListeners, listeners_value(before.listeners), listeners_value(after.listeners), false);
-  for (const Key& key : keys())
-    if (key.slot)
-      note(key.path, format_value(key, key.slot(old_settings)), format_value(key, key.slot(new_settings)), key.live);
+  for (const Key& key : keys()) {
+    if (in_list(key.path)) continue;
+    note(key.path, format_value(key, key.slot(&old_settings)), format_value(key, key.slot(&new_settings)),
+         key.live && (accounts || !key.path.starts_with("auth.")));
+  }
+  for (const List& list : lists())
+    if (const auto path = list.path.substr(0, list.path.size() - 2); !in_list(path))
+      note(path, list_value(list, &old_settings), list_value(list, &new_settings), list.live && accounts);
   return found;
 }
 
@@ -146,39 +266,8 @@ std::string json_schema() {
   Json root;
   root["$schema"] = "https://json-schema.org/draft/2020-12/schema";
   root["title"] = "berth configuration";
-  Json top = object_schema();
-  root.update(top);
   Settings settings;
-  for (const Key& key : keys()) {
-    if (key.listener_slot) {
-      Json& listeners = root["properties"][std::string(kListeners)];
-      if (listeners.is_null()) {
-        listeners["type"] = "array";
-        listeners["minItems"] = 1;
-        listeners["maxItems"] = kListenersMax;
-        listeners["items"] = object_schema();
-      }
-      ListenerSettings fallback;
-      Json* parent = &listeners["items"];
-      if (key.path.starts_with(kListenerTlsPrefix)) {
-        parent = &(*parent)["properties"]["tls"];
-        if (parent->is_null()) {
-          *parent = object_schema();
-          (*parent)["required"] = Json::array({"certificate", "key"});
-        }
-      }
-      (*parent)["properties"][std::string(key.path.substr(key.path.rfind('.') + 1))] =
-          schema_of(key, key.listener_slot(fallback));
-      continue;
-    }
-    Json* parent = &root;
-    if (auto section = section_of(key.path); !section.empty()) {
-      parent = &root["properties"][std::string(section)];
-      if (parent->is_null()) *parent = object_schema();
-      (*parent)["type"] = Json::array({"object", "null"});
-    }
-    (*parent)["properties"][std::string(leaf_of(key.path))] = schema_of(key, key.slot(settings));
-  }
+  root.update(map_schema("", "", &settings));
   return root.dump(2) + "\n";
 }
 
@@ -202,30 +291,22 @@ std::string markdown_reference() {
       "```\n"
       "\n"
       "In the environment `limits.manifest_size` is `BERTH__LIMITS__MANIFEST_SIZE`, with two underscores at each step;\n"
-      "`BERTH__LISTENERS` takes the list as YAML: `[{address: \"127.0.0.1:5000\"}]`. An unknown key, or an unknown name\n"
-      "that begins with `BERTH__`, is an error.\n"
+      "lists are taken as YAML: `BERTH__LISTENERS` is `[{address: \"127.0.0.1:5000\"}]`, `BERTH__AUTH__LDAP__URL` is\n"
+      "`ldap://a` or `[\"ldap://a\", \"ldap://b\"]`. An unknown key, or an unknown name that begins with `BERTH__`, is an\n"
+      "error. Where the tables below say text or a list of texts, both will do in the file.\n"
       "\n"
       "Sizes are bytes or carry a unit: `4096`, `64KiB`, `8MiB`, `2GiB` (or `KB`, `MB`, `GB` in thousands). Durations\n"
       "are `250ms`, `10s`, `5m`, `24h`, `14d`.\n"
       "\n"
       "A listener speaks TLS when it has `tls`: `{address: \"127.0.0.1:5443\", tls: {certificate: tls.crt, key: tls.key}}`;\n"
-      "below, `tls.key` is the `key` in it. [Operations](operations.md#tls) says more.\n"
+      "[operations](operations.md#tls) says more. [Who may do what](access.md) has examples of `auth`, `roles` and\n"
+      "`grants`. Secrets are never settings: settings name the files that hold them.\n"
       "\n"
       "`berth config check` reports every problem of a file with its line, `berth config print` shows each value and\n"
       "where it came from, `berth config schema` prints a JSON Schema for editors. On SIGHUP a running berth reads\n"
       "everything again: a bad file changes nothing, and a changed setting that needs a restart is named in the log.\n";
   Settings settings;
-  ListenerSettings listener;
-  std::string_view section = "-";
-  for (const Key& key : keys()) {
-    std::string_view own = key.listener_slot ? kListeners : section_of(key.path);
-    if (own != section)
-      text += fmt::format("\n## {}\n\n| key | default | values | meaning |\n|---|---|---|---|\n",
-                          own.empty() ? "top level" : own);
-    section = own;
-    text += key.listener_slot ? table_row(key, key.path.substr(kListenerPrefix.size()), key.listener_slot(listener))
-                              : table_row(key, leaf_of(key.path), key.slot(settings));
-  }
+  markdown_map("", "top level", "", &settings, text);
   return text;
 }
 

@@ -12,12 +12,14 @@
 #include <vector>
 
 #include "base/result.h"
+#include "config/auth_settings.h"
 
 namespace berth::config {
 
 struct ListenerSettings {
   std::string address = "127.0.0.1:5000";  ///< host:port; [v6]:port
   std::vector<std::string> serve = {"registry", "health"};
+  bool tls_elsewhere = false;  ///< a proxy before it speaks TLS, and nobody else reaches it
 
   struct Tls {
     bool on = false;                       ///< there is a tls section; certificate and key are then set, one for one
@@ -96,6 +98,10 @@ struct Settings {
     std::string format = "auto";   ///< auto (text on a terminal, else json) text json
     bool access = true;
   } log;
+
+  AuthSettings auth;
+  std::vector<RoleSettings> roles;
+  std::vector<GrantSettings> grants;
 };
 
 inline constexpr std::string_view kInsecureSentence = "i-know-that-anyone-can-read-and-write-this";
@@ -109,10 +115,21 @@ Result<HostPort> parse_host_port(std::string_view text);
 /// A literal address of 127.0.0.0/8 or ::1, or "localhost".
 bool is_loopback(std::string_view host);
 
+/// What is wrong with settings that were read well, as the parts see it that use them.
+struct Finding {
+  std::string path;  ///< "grants[2].role"
+  std::string what;  ///< "… ; expected …"
+};
+
+/// The set-up secret, which has no key: it shall not stand in a file with everything else.
+inline constexpr std::string_view kSetupSecretName = "BERTH_SETUP_SECRET";
+
 struct Sources {
-  std::optional<std::string> file;                       ///< path; empty: no file
-  std::map<std::string, std::string> environment;        ///< only names that begin with BERTH__ are looked at
+  std::optional<std::string> file;                 ///< path; empty: no file
+  std::map<std::string, std::string> environment;  ///< only BERTH__… and kSetupSecretName are looked at
   std::vector<std::pair<std::string, std::string>> flags;  ///< "limits.manifest_size" → "8MiB"; lists as YAML
+  /// Looks at what was read without a problem; empty: nobody does.
+  std::vector<Finding> (*check)(const Settings&) = nullptr;
 };
 
 /// Reads, merges and validates. The message of the error holds every problem found, one a line:

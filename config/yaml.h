@@ -15,7 +15,7 @@ namespace berth::config {
 
 inline constexpr std::size_t kFileBytesMax = 1 << 20;
 inline constexpr std::size_t kYamlDepthMax = 16;
-inline constexpr std::size_t kYamlNodesMax = 10'000;
+inline constexpr std::size_t kYamlNodesMax = 50'000;
 
 struct Node {
   enum class Kind : std::uint8_t { null, scalar, list, map };

@@ -31,6 +31,13 @@ Result<std::unique_ptr<Accounts>> Accounts::open(const auth::AuthOptions& option
   return accounts;
 }
 
+void Accounts::configure(std::vector<auth::Role> roles, std::vector<auth::Grant> grants) {
+  std::vector<std::string> names;
+  for (const auth::Role& role : roles) names.push_back(role.name);
+  identities_->set_configured_roles(std::move(names));
+  access_->set_configured(std::move(roles), std::move(grants));
+}
+
 api::Backends Accounts::backends(registry::Registry& registry) {
   return {.registry = registry, .identities = identities_.get(), .access = access_.get(), .tokens = tokens_.get()};
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "api/service.h"
 #include "auth/options.h"
@@ -34,6 +35,9 @@ class Accounts {
   api::Backends backends(registry::Registry& registry);
   auth::AccessControl& access() { return *access_; }
   registry::Identities& identities() { return *identities_; }
+
+  /// After the settings were read again. Thread-safe.
+  void configure(std::vector<auth::Role> roles, std::vector<auth::Grant> grants);
 
   /// After the server's threads are gone and before its contexts are. Folds in what was noted. Blocks. Idempotent.
   void stop();

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -22,6 +23,7 @@
 #include "registry/registry.h"
 #include "server/accounts.h"
 #include "server/assemble.h"
+#include "server/auth_options.h"
 #include "server/data_directory.h"
 #include "server/server.h"
 #include "server/shutdown.h"
@@ -53,6 +55,7 @@ Result<void> write_port_file(const std::string& path, const std::vector<std::uin
 }
 
 void log_listeners(const config::Settings& settings, const std::vector<std::uint16_t>& ports) {
+  const bool accounts = config::accounts_on(settings.auth);
   bool trusted = false;
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const auto& listener = settings.listeners[i];
@@ -62,15 +65,22 @@ void log_listeners(const config::Settings& settings, const std::vector<std::uint
     const auto address = config::parse_host_port(listener.address);
     const bool registry = std::find(listener.serve.begin(), listener.serve.end(), "registry") != listener.serve.end();
     if (!registry || !address) continue;
-    if (config::is_loopback(address->host))
+    const bool loopback = config::is_loopback(address->host);
+    const bool clear = !listener.tls.on && !listener.tls_elsewhere;
+    if (loopback)
       trusted = true;
-    else
-      log::warning(listener.tls.on ? "anybody who reaches this address may pull, push and delete: there is no login"
-                                   : "anybody who reaches this address may pull, push and delete: there is neither TLS "
-                                     "nor a login",
+    else if (!accounts)
+      log::warning(clear ? "anybody who reaches this address may pull, push and delete: there is neither TLS nor a login"
+                         : "anybody who reaches this address may pull, push and delete: there is no login",
+                   {{"address", host}, {"port", ports[i]}});
+    else if (clear)
+      log::warning("passwords and tokens go to this address in clear: there is no TLS",
                    {{"address", host}, {"port", ports[i]}});
   }
-  if (trusted) log::info("anybody on this machine may pull, push and delete: there is no login on loopback");
+  if (accounts)
+    log::info("accounts are on: whoever calls has to say who that is, on loopback too");
+  else if (trusted)
+    log::info("anybody on this machine may pull, push and delete: there is no login on loopback");
 }
 
 void set_log_level(const config::Settings& settings) {
@@ -106,14 +116,32 @@ class Reload {
     running_.log.access = loaded->log.access;
     set_log_level(running_);
     gate_.set_access_log(running_.log.access);
+    configure(*loaded);
     log::info("settings read again");
   }
 
+  /// Once there are accounts; they outlive the signals.
+  void attach(server::Accounts& accounts) { accounts_.store(&accounts); }
+
  private:
+  /// Roles, grants and what everybody may do. Whether there are accounts at all needs a restart.
+  void configure(const config::Settings& loaded) {
+    server::Accounts* accounts = accounts_.load();
+    if (!accounts || !config::accounts_on(running_.auth) || !config::accounts_on(loaded.auth)) return;
+    std::vector<config::Finding> findings;
+    auto options = server::auth_options(loaded, findings);
+    if (!findings.empty()) return;  // a file that was there a moment ago
+    running_.roles = loaded.roles;
+    running_.grants = loaded.grants;
+    running_.auth.anonymous = loaded.auth.anonymous;
+    accounts->configure(std::move(options.roles), std::move(options.grants));
+  }
+
   const cli::ServeCall& call_;
   config::Settings running_;
   server::ListenerGate& gate_;
   server::Server& server_;
+  std::atomic<server::Accounts*> accounts_{nullptr};
 };
 
 void log_error(std::string_view message, const Error& error) {
@@ -208,11 +236,15 @@ int serve(const cli::ServeCall& call) {
       server::registry_options(settings));
   if (!opened) return fail(opened.error());
   registry = *std::move(opened);
-  const auth::AuthOptions auth_options;
+  std::vector<config::Finding> findings;
+  const auth::AuthOptions auth_options = server::auth_options(settings, findings);
+  if (!findings.empty())
+    return fail(make_error(ErrorCode::request_invalid, findings.front().path + ": " + findings.front().what));
   auto opened_accounts =
       server::Accounts::open(auth_options, {*committer, disk_pool, clock, entropy}, identities_changed);
   if (!opened_accounts) return fail(opened_accounts.error());
   accounts = *std::move(opened_accounts);
+  reload.attach(*accounts);
   service->attach(accounts->backends(*registry));
   lifecycle.started.store(true);
   log::info("ready");
@@ -235,7 +267,7 @@ int serve(const cli::ServeCall& call) {
 
 int main(int argc, char** argv) {
   cli::Program program{BERTH_VERSION, serve, {}, std::cin, std::cout, std::cerr, ::isatty(STDIN_FILENO) == 1,
-                       cli::read_secret_from_terminal};
+                       cli::read_secret_from_terminal, server::check_settings};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     std::string_view line(*entry);
     std::size_t equals = line.find('=');
