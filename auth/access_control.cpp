@@ -140,7 +140,7 @@ class AccessControl::Impl {
     if (token->subject == kAnonymous) {
       principal.method = token->source == TokenSource::own ? kByAnonymousToken : kByOutsideToken;
     } else if (token->source == TokenSource::outside) {
-      BERTH_CO_TRY(const auto known, co_await subjects_.admitted(token->subject));
+      BERTH_CO_TRY(const auto known, co_await admitted(token->subject));
       principal = Principal::authenticated(token->subject, {}, known->actor, std::string(kByOutsideToken));
     } else {
       BERTH_CO_TRY(principal, co_await admit(token->subject, token->method, token->testimony, token->claims.issued_at));
@@ -183,11 +183,18 @@ class AccessControl::Impl {
     return known.enabled && (known.expires_at == WallTime{} || parts_.clock.wall() < known.expires_at);
   }
 
+  /// Errors: unauthorized as well, for what nobody can be called (the local socket's own name among it).
+  Task<Subjects::Known> admitted(std::string subject) {
+    auto known = co_await subjects_.admitted(subject);
+    if (known.failed_with(ErrorCode::request_invalid)) co_return refuse("no subject: " + known.error().message);
+    co_return known;
+  }
+
   /// The principal of a subject whose credential is good, if it may come in now. `issued_at` is that of a token or
   /// secret.
   Task<Principal> admit(std::string subject, std::string_view by, Testimony testimony, WallTime issued_at = {}) {
     const std::string method(by);
-    BERTH_CO_TRY(const auto known, co_await subjects_.admitted(subject));
+    BERTH_CO_TRY(const auto known, co_await admitted(subject));
     BERTH_CO_CHECK(co_await check_still_there(subject, method, known, issued_at));
     if (!testimony.credential.empty()) {
       BERTH_CO_TRY(const bool there,

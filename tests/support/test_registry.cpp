@@ -71,8 +71,10 @@ void TestRegistry::open() {
   ballast_ = std::make_unique<storage::Ballast>(files, ballast);
   must(ballast_->open(), "make the ballast");
   cache_ = registry::make_answer_cache(options_.registry.answer_cache_bytes);
-  auto on_commit = [cache = cache_](std::span<const std::string> touched, std::uint64_t version) {
+  auto on_commit = [cache = cache_, signal = identity_signal_](std::span<const std::string> touched,
+                                                               std::uint64_t version) {
     registry::invalidate(*cache, touched, version);
+    registry::invalidate(*signal, touched, version);
   };
   auto on_fatal = [](const Error&) {};
   committer_ = std::make_unique<kv::Committer>(*store_, *disk_pool_, kv::CommitterOptions{}, std::move(on_commit),

@@ -18,6 +18,7 @@
 #include "base/task.h"
 #include "oci/digest.h"
 #include "oci/name.h"
+#include "registry/identities/signal.h"
 #include "registry/local_registry.h"
 #include "registry/registry.h"
 #include "storage/ballast.h"
@@ -78,6 +79,9 @@ class TestRegistry {
   storage::Ballast& ballast() { return *ballast_; }
   kv::Committer& committer() { return *committer_; }
   registry::AnswerCache& cache() { return *cache_; }
+  Pool& disk_pool() { return *disk_pool_; }
+  /// For identities over the same index.
+  std::shared_ptr<registry::IdentitySignal> identity_signal() { return identity_signal_; }
   const std::filesystem::path& directory() const { return directory_; }
 
   /// Ends the process and starts it again on the same data: orderly, or as after kill -9.
@@ -136,6 +140,7 @@ class TestRegistry {
   std::unique_ptr<Pool> cpu_pool_;
   std::unique_ptr<storage::Ballast> ballast_;
   std::shared_ptr<registry::AnswerCache> cache_;
+  std::shared_ptr<registry::IdentitySignal> identity_signal_ = registry::make_identity_signal();
   std::unique_ptr<kv::Committer> committer_;
   std::unique_ptr<registry::LocalRegistry> registry_;
 };
