@@ -426,10 +426,22 @@ class Merger {
                           "administrator), or an address of this machine as 127.0.0.1:5000, or, if anyone who reaches it "
                           "may read and write everything, the line `insecure: {}`",
                           listener.address, kInsecureSentence));
-    else if (listener.tls_elsewhere && !merged_.settings.public_url.starts_with("https://"))
+    else if (listener.tls_elsewhere && merged_.settings.public_url.empty())
       problem(nearest("public_url"), "public_url",
-              "is not set to an https address, and a listener has tls_elsewhere; expected the address that clients use, as "
+              "is not set, and a listener has tls_elsewhere; expected the address that clients use, as "
               "https://registry.example.com, so that berth can tell them where to log in");
+    // Clients send their passwords to where they are told.
+    const std::pair<const char*, const std::string&> told[] = {
+        {"public_url", merged_.settings.public_url},
+        {"auth.token.realm", merged_.settings.auth.token.realm},
+        {"auth.outside_token_server.realm", merged_.settings.auth.outside_token_server.realm}};
+    for (const auto& [path, url] : told) {
+      if (!accounts_on(merged_.settings.auth) || !url.starts_with("http://") || !reported_.insert(path).second) continue;
+      problem(nearest(path), path,
+              fmt::format("would have clients send passwords in clear; expected an https address, or, if anyone may listen "
+                          "in, the line `insecure: {}`",
+                          kInsecureSentence));
+    }
   }
 
   void check_tls(const ListenerSettings::Tls& tls, const std::string& name) {
@@ -470,6 +482,7 @@ class Merger {
 
   const Sources& sources_;
   Merged merged_;
+  std::set<std::string> reported_;  ///< what concerns all listeners is said once
 };
 
 }  // namespace

@@ -214,8 +214,18 @@ TEST_CASE("each problem is told with its place and what was expected") {
        "the line `insecure: i-know-that-anyone-can-read-and-write-this`"},
       {"a proxy, and clients that cannot be told where to log in",
        "listeners: [{address: 0.0.0.0:5000, tls_elsewhere: true}]\nauth: {users: true}\n",
-       "default: public_url: is not set to an https address, and a listener has tls_elsewhere; expected the address that "
+       "default: public_url: is not set, and a listener has tls_elsewhere; expected the address that "
        "clients use, as https://registry.example.com, so that berth can tell them where to log in"},
+      {"TLS, and passwords in clear",
+       "listeners: [{address: 0.0.0.0:5000, tls: {certificate: a, key: b}}, {address: 0.0.0.0:5001, tls: {certificate: a, "
+       "key: b}}]\nauth: {users: true}\npublic_url: http://registry.example.com\n",
+       "berth.yaml:3:1: public_url: would have clients send passwords in clear; expected an https address, or, if anyone "
+       "may listen in, the line `insecure: i-know-that-anyone-can-read-and-write-this`"},
+      {"TLS elsewhere, and passwords in clear",
+       "listeners: [{address: 0.0.0.0:5000, tls_elsewhere: true}]\nauth: {users: true, token: {realm: "
+       "'http://auth.example.com/token'}}\npublic_url: https://registry.example.com\n",
+       "berth.yaml:2:29: auth.token.realm: would have clients send passwords in clear; expected an https address, or, if "
+       "anyone may listen in, the line `insecure: i-know-that-anyone-can-read-and-write-this`"},
       {"TLS here and elsewhere", "listeners: [{address: 127.0.0.1:1, tls_elsewhere: true, tls: {certificate: a, key: b}}]\n",
        "berth.yaml:1:51: listeners[0].tls_elsewhere: is true and the listener has tls itself; expected one of them"},
       {"TLS without its files", "listeners: [{address: 127.0.0.1:1, tls: {}}]\n",
