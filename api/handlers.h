@@ -36,6 +36,10 @@ Task<Response> get_manifest(Context& context);
 Task<Response> put_manifest(Context& context);
 Task<Response> delete_manifest(Context& context);
 
+// token.cpp
+Task<Response> make_token(Context& context);
+Task<Response> list_token_keys(Context& context);
+
 // admin/repositories.cpp
 Task<Response> delete_repository(Context& context);
 

@@ -17,7 +17,7 @@ namespace berth::auth {
 
 struct TokenQuestion {
   bool post = false;
-  std::vector<std::pair<std::string, std::string>> parameters;  ///< of the query or of the form; decoded
+  std::vector<std::pair<std::string, std::string>> parameters = {};  ///< of the query or of the form; decoded
   Principal caller = {};   ///< who the headers and the connection say
   bool in_header = false;  ///< the headers hold a credential
   std::string peer = {};

@@ -50,7 +50,8 @@ constexpr Caller kCallers[] = {
 
 constexpr const char* kAll = "-~srwmatpbx0";     // nothing is asked of them, not even who they are
 constexpr const char* kKnown = "~srwmatpb0";     // any good credential
-[[maybe_unused]] constexpr const char* kAnybody = "-~srwmatpb0";  // also without one, but not with a bad one
+constexpr const char* kAnybody = "-~srwmatpb0";  // also without one, but not with a bad one
+constexpr const char* kAskers = "-srwmapb0";      // whoever shows what is no token already
 constexpr const char* kPull = "rwmatpb0";
 constexpr const char* kPush = "wmab0";
 constexpr const char* kDelete = "ma0";
@@ -94,6 +95,12 @@ const std::vector<Row>& rows() {
       {"head_blob", Method::head, "/v2/{repo}/blobs/{blob}", kPull},
       {"delete_blob", Method::delete_, "/v2/{repo}/blobs/{blob}", kDelete},
       {"delete_repository", Method::delete_, "/api/v1/repositories/{repo}", kDelete},
+      {"get_token", Method::get, "/token", kAskers},
+      {"post_token", Method::post, "/token", kAskers},
+      {"list_token_keys", Method::get, "/token/keys", kAnybody},
+      {"list_token_keys", Method::head, "/token/keys", kAnybody},
+      {"list_well_known_keys", Method::get, "/.well-known/jwks.json", kAnybody},
+      {"list_well_known_keys", Method::head, "/.well-known/jwks.json", kAnybody},
       {"livez", Method::get, "/livez", kAll},
       {"livez", Method::head, "/livez", kAll},
       {"readyz", Method::get, "/readyz", kAll},

@@ -67,6 +67,7 @@ struct Options {
   bool chunked = false;                               ///< no Content-Length
   std::optional<std::uint64_t> content_length = {};   ///< else what the pieces sum up to
   bool loopback = false;
+  bool local = false;  ///< through the local socket
 };
 
 /// A service over a fake registry, and what came of the last request.
@@ -84,6 +85,7 @@ class Exchange {
     request.target = std::move(target);
     for (auto& [name, value] : options.headers) request.headers.add(name, value);
     request.loopback_listener = options.loopback;
+    if (options.local) request.local_uid = 0;
     request.has_body = !options.body.empty() || options.chunked;
     if (request.has_body && !options.chunked) {
       std::uint64_t size = 0;
