@@ -74,6 +74,7 @@ Result<void> UploadContent::write_at_end(Bytes bytes, std::uint64_t offset) {
 
 Result<void> UploadContent::save() {
   if (!unsaved()) return {};
+  if (!in_memory()) return staging_->flush();
   BERTH_CHECK(open_staging());
   BERTH_CHECK(write_at_end(as_bytes(*memory_).subspan(saved_), saved_));
   saved_ = size_;

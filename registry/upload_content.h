@@ -52,14 +52,14 @@ class UploadContent {
   bool in_memory() const { return state_ == State::memory; }
   bool needs_restore() const { return state_ == State::unread || (state_ == State::file && on_disk_ && !staging_); }
   /// Are there bytes that a killed process would lose?
-  bool unsaved() const { return in_memory() && saved_ < size_; }
+  bool unsaved() const { return in_memory() ? saved_ < size_ : staging_ && staging_->unflushed(); }
   bool has_staging_file() const { return on_disk_; }
 
   /// Appends to memory. False: they do not fit there, call write().
   bool keep(Bytes bytes);
   /// Appends to the staging file. On storage_full the content is as it was before; after any other error it is lost.
   Result<void> write(Bytes bytes);
-  /// Puts what is only in memory into the staging file too. Errors: as write().
+  /// Puts what is only in memory into the staging file. Errors: as write().
   Result<void> save();
   /// Drops what lies behind `size`.
   Result<void> truncate(std::uint64_t size);
@@ -67,7 +67,7 @@ class UploadContent {
   Result<void> restore();
   /// Closes the staging file until restore(): ten thousand idle sessions must not hold as many descriptors.
   void park() {
-    if (!tail_unsure_) staging_.reset();  // else it remembers that a write failed
+    if (!tail_unsure_ && !unsaved()) staging_.reset();  // else it remembers that a write failed, or has the bytes
   }
 
   /// From here on the content is hashed with this algorithm.

@@ -55,6 +55,28 @@ class PosixFileSystem final : public FileSystem {
     return {};
   }
 
+  Result<std::optional<Fd>> open_direct(const std::string& path) override {
+    const int fd = retry([&] { return ::open(path.c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY); });
+    if (fd >= 0) return std::optional(Fd(fd));
+    if (errno == EINVAL || errno == EOPNOTSUPP) return std::optional<Fd>();
+    return last_error("open " + path);
+  }
+
+  Result<bool> write_direct(int fd, Bytes bytes, std::uint64_t offset) override {
+    while (!bytes.empty()) {
+      const ssize_t done =
+          retry([&] { return ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+      if (done < 0 && errno == EINVAL) return false;
+      if (done < 0) return last_error("pwrite");
+      // A short write ends where the space does, anywhere: the next one must begin at a whole block.
+      const auto whole = static_cast<std::size_t>(done) / kDirectAlignment * kDirectAlignment;
+      if (whole == 0) return error_from_errno(ENOSPC, "pwrite wrote nothing");
+      bytes = bytes.subspan(whole);
+      offset += whole;
+    }
+    return true;
+  }
+
   Result<std::size_t> read_at(int fd, std::span<std::byte> out, std::uint64_t offset) override {
     std::size_t total = 0;
     while (total < out.size()) {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,9 @@ struct SpaceInfo {
   std::uint64_t free_inodes = 0;  ///< the largest value where the file system does not count them
 };
 
+/// What direct writes are aligned to, in the file and in memory: no disk asks for more than a page.
+inline constexpr std::uint64_t kDirectAlignment = 4096;
+
 enum class OpenMode : std::uint8_t { read, read_write, create_new };  ///< create_new fails when the file exists
 
 /// Errors: io_error, storage_full (ENOSPC, EDQUOT), unavailable (out of descriptors or memory); a missing file is
@@ -44,6 +48,11 @@ class FileSystem {
   virtual ~FileSystem() = default;
   virtual Result<Fd> open(const std::string& path, OpenMode mode) = 0;
   virtual Result<void> write_at(int fd, Bytes bytes, std::uint64_t offset) = 0;  ///< all of it
+  /// An existing file, for write_direct() alone. Empty when this file system has no such thing.
+  virtual Result<std::optional<Fd>> open_direct(const std::string& path) = 0;
+  /// All of it, past the page cache; place, size and memory are aligned. False, and maybe some of it written,
+  /// when this file system will not have it like that.
+  virtual Result<bool> write_direct(int fd, Bytes bytes, std::uint64_t offset) = 0;
   virtual Result<std::size_t> read_at(int fd, std::span<std::byte> out, std::uint64_t offset) = 0;  ///< short at the end
   virtual Result<void> truncate(int fd, std::uint64_t size) = 0;
   virtual Result<void> allocate(int fd, std::uint64_t size) = 0;  ///< posix_fallocate; used for the ballast

@@ -2,6 +2,8 @@
 // authority on which places are in use; a file that no record names is garbage.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -24,7 +26,12 @@ struct Place {
 class Staging {
  public:
   virtual ~Staging() = default;
+  /// The bytes may stay in memory until flush() or one of the others; they are part of the content all the same. After
+  /// storage_full what was there before still is.
   virtual Result<void> write(Bytes bytes, std::uint64_t offset) = 0;
+  /// Puts all that write() took into the file, where a killed process leaves it.
+  virtual Result<void> flush() = 0;
+  virtual bool unflushed() const = 0;
   virtual Result<std::size_t> read(std::span<std::byte> out, std::uint64_t offset) = 0;
   virtual Result<void> truncate(std::uint64_t size) = 0;
   virtual Result<std::uint64_t> size() = 0;
@@ -70,10 +77,23 @@ class BlobStore {
   virtual Result<SpaceInfo> space() = 0;
 };
 
+/// When large blobs go past the page cache (write_behind.h).
+struct DirectWritesOptions {
+  bool enabled = true;
+  std::uint64_t from_bytes = 4 << 20;            ///< what comes before this place in a file goes the usual way
+  std::size_t chunk_bytes = 1 << 20;             ///< a multiple of kDirectAlignment
+  std::size_t streams_max = 16;                  ///< files at once; the others go the usual way
+  std::size_t threads = 4;
+  std::uint64_t pace_min_bytes = 200 << 20;      ///< a second; below it the disk counts as slow
+  std::uint64_t pace_window_bytes = 32 << 20;    ///< measured over so many
+  std::chrono::seconds slow_for{60};             ///< then it is tried again
+};
+
 struct LocalBlobStoreOptions {
   std::string directory;                       ///< holds blobs/ and uploads/; made when missing
   std::uint32_t bucket_files_max = 10'000;
   std::uint64_t writeback_bytes = 8 << 20;     ///< early write-back every so many bytes
+  DirectWritesOptions direct = {};             ///< for large blobs
 };
 /// Errors: io_error.
 Result<std::unique_ptr<BlobStore>> open_local_blob_store(FileSystem& files, LocalBlobStoreOptions options);

@@ -16,6 +16,7 @@
 #include "storage/blobs/blob_store.h"
 #include "storage/blobs/group_sync.h"
 #include "storage/blobs/place.h"
+#include "storage/blobs/write_behind.h"
 
 namespace berth::storage {
 namespace {
@@ -47,39 +48,61 @@ Result<void> make_durable_directory(FileSystem& files, const std::string& path) 
 
 class LocalStaging final : public Staging {
  public:
-  LocalStaging(FileSystem& files, Fd fd, std::string upload_id, std::uint64_t writeback_bytes)
-      : files_(files), fd_(std::move(fd)), upload_id_(std::move(upload_id)), writeback_bytes_(writeback_bytes) {}
+  struct Parts {
+    FileSystem& files;
+    DirectWriters& direct;
+    std::uint64_t writeback_bytes;
+  };
+  LocalStaging(const Parts& parts, Fd fd, std::string upload_id, std::string path)
+      : parts_(parts), fd_(std::move(fd)), upload_id_(std::move(upload_id)), path_(std::move(path)) {}
 
   Result<void> write(Bytes bytes, std::uint64_t offset) override {
     BERTH_CHECK(check_trusted());
-    Result<void> written = files_.write_at(fd_.get(), bytes, offset);
-    if (!written.has_value()) {
-      // On a full disk the bytes before `offset` are as good as ever and the caller writes these again. After any other
-      // failure nobody knows what the page cache holds.
-      if (!written.failed_with(ErrorCode::storage_full)) trusted_ = false;
-      return written;
-    }
-    start_writeback(offset, offset + bytes.size());
+    return judged(behind_ || offset + bytes.size() > parts_.direct.options().from_bytes ? write_large(bytes, offset)
+                                                                                       : write_through(bytes, offset));
+  }
+
+  Result<void> flush() override {
+    if (!behind_) return {};
+    BERTH_CHECK(check_trusted());
+    BERTH_CHECK(judged(behind_->finish()));
+    behind_.reset();
     return {};
   }
 
+  bool unflushed() const override { return behind_ != nullptr; }
+
   Result<std::size_t> read(std::span<std::byte> out, std::uint64_t offset) override {
+    BERTH_CHECK(flush());
     BERTH_CHECK(check_trusted());
-    return files_.read_at(fd_.get(), out, offset);
+    return parts_.files.read_at(fd_.get(), out, offset);
   }
 
   Result<void> truncate(std::uint64_t size) override {
     BERTH_CHECK(check_trusted());
-    BERTH_CHECK(files_.truncate(fd_.get(), size));
+    if (behind_) {
+      const std::uint64_t in_file = behind_->in_file();
+      if (size > in_file) {
+        behind_->cut(size);
+        size = in_file;
+      } else {
+        behind_.reset();
+      }
+    }
+    BERTH_CHECK(parts_.files.truncate(fd_.get(), size));
     writeback_done_ = std::min(writeback_done_, size);
     return {};
   }
 
-  Result<std::uint64_t> size() override { return files_.file_size(fd_.get()); }
+  Result<std::uint64_t> size() override {
+    BERTH_CHECK(flush());
+    return parts_.files.file_size(fd_.get());
+  }
 
   Result<void> sync() {
+    BERTH_CHECK(flush());
     BERTH_CHECK(check_trusted());
-    return files_.sync_data(fd_.get());
+    return parts_.files.sync_data(fd_.get());
   }
 
   const std::string& upload_id() const { return upload_id_; }
@@ -90,20 +113,54 @@ class LocalStaging final : public Staging {
     return make_error(ErrorCode::io_error, "the server's disk failed", "an earlier write of this upload failed");
   }
 
+  /// On a full disk the bytes that were there before are as good as ever and the caller writes these again. After any
+  /// other failure nobody knows what the disk or the page cache holds.
+  Result<void> judged(Result<void> written) {
+    if (!written.has_value() && !written.failed_with(ErrorCode::storage_full)) trusted_ = false;
+    return written;
+  }
+
+  Result<void> write_through(Bytes bytes, std::uint64_t offset) {
+    BERTH_CHECK(parts_.files.write_at(fd_.get(), bytes, offset));
+    start_writeback(offset, offset + bytes.size());
+    return {};
+  }
+
+  /// Past the page cache from the next aligned place on, while that is worth it.
+  Result<void> write_large(Bytes bytes, std::uint64_t offset) {
+    if (behind_ && !parts_.direct.wanted()) {
+      BERTH_CHECK(behind_->finish());
+      behind_.reset();
+    }
+    if (!behind_) {
+      if (!parts_.direct.wanted()) return write_through(bytes, offset);
+      const auto head = static_cast<std::size_t>(
+          std::min<std::uint64_t>(bytes.size(), (kDirectAlignment - offset % kDirectAlignment) % kDirectAlignment));
+      if (head != 0) BERTH_CHECK(write_through(bytes.first(head), offset));
+      bytes = bytes.subspan(head);
+      offset += head;
+      if (bytes.empty()) return {};
+      behind_ = WriteBehind::start(parts_.files, parts_.direct, path_, fd_.get(), offset);
+      if (!behind_) return write_through(bytes, offset);
+    }
+    return behind_->append(bytes);
+  }
+
   /// Keeps the final sync short: the disk works while the client still sends.
   void start_writeback(std::uint64_t begin, std::uint64_t end) {
     writeback_done_ = std::min(writeback_done_, begin);
-    if (end - writeback_done_ < writeback_bytes_) return;
-    files_.start_writeback(fd_.get(), writeback_done_, end - writeback_done_);
+    if (end - writeback_done_ < parts_.writeback_bytes) return;
+    parts_.files.start_writeback(fd_.get(), writeback_done_, end - writeback_done_);
     writeback_done_ = end;
   }
 
-  FileSystem& files_;
-  Fd fd_;
+  const Parts parts_;
+  const Fd fd_;
   const std::string upload_id_;
-  const std::uint64_t writeback_bytes_;
+  const std::string path_;
   std::uint64_t writeback_done_ = 0;  ///< write-back was begun for everything before
   bool trusted_ = true;
+  std::unique_ptr<WriteBehind> behind_;  ///< last: it writes to the file
 };
 
 /// A folder of blobs that takes new ones.
@@ -118,7 +175,7 @@ class LocalBlobStore final : public BlobStore {
  public:
   LocalBlobStore(FileSystem& files, LocalBlobStoreOptions options)
       : files_(files), options_(std::move(options)),
-        uploads_(options_.directory + "/uploads"), blobs_(options_.directory + "/blobs") {}
+        uploads_(options_.directory + "/uploads"), blobs_(options_.directory + "/blobs"), direct_(options_.direct) {}
 
   Result<void> open() {
     BERTH_CHECK(make_durable_directory(files_, options_.directory));
@@ -274,7 +331,8 @@ class LocalBlobStore final : public BlobStore {
   std::string bucket_path(std::uint32_t number) const { return blobs_ + '/' + bucket_name(number); }
 
   std::unique_ptr<Staging> wrap(Fd fd, const std::string& upload_id) {
-    return std::make_unique<LocalStaging>(files_, std::move(fd), upload_id, options_.writeback_bytes);
+    const LocalStaging::Parts parts{files_, direct_, options_.writeback_bytes};
+    return std::make_unique<LocalStaging>(parts, std::move(fd), upload_id, staging_path(upload_id));
   }
 
   /// False when there is no such upload any more: a file is missing, or the sidecar is not what was written.
@@ -350,6 +408,7 @@ class LocalBlobStore final : public BlobStore {
   const LocalBlobStoreOptions options_;
   const std::string uploads_;
   const std::string blobs_;
+  DirectWriters direct_;
 
   std::mutex mutex_;
   std::shared_ptr<Bucket> current_;  ///< publishers keep theirs while a roll replaces it

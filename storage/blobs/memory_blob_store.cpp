@@ -37,6 +37,9 @@ class MemoryStaging final : public Staging {
     return {};
   }
 
+  Result<void> flush() override { return {}; }
+  bool unflushed() const override { return false; }
+
   Result<std::size_t> read(std::span<std::byte> out, std::uint64_t offset) override {
     const std::lock_guard lock(file_->mutex);
     if (offset >= file_->bytes.size()) return std::size_t{0};

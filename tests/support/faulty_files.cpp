@@ -26,6 +26,18 @@ std::string_view to_string(FileCall call) {
 
 Result<Fd> FilesOver::open(const std::string& path, OpenMode mode) { return base_.open(path, mode); }
 Result<void> FilesOver::write_at(int fd, Bytes bytes, std::uint64_t offset) { return base_.write_at(fd, bytes, offset); }
+Result<std::optional<Fd>> FilesOver::open_direct(const std::string& path) {
+  BERTH_TRY(Fd fd, open(path, OpenMode::read_write));
+  return std::optional(std::move(fd));
+}
+Result<bool> FilesOver::write_direct(int fd, Bytes bytes, std::uint64_t offset) {
+  const auto aligned = [](std::uint64_t value) { return value % storage::kDirectAlignment == 0; };
+  if (!aligned(offset) || !aligned(bytes.size()) || !aligned(reinterpret_cast<std::uintptr_t>(bytes.data()))) {
+    return storage::error_from_errno(EINVAL, "a direct write that is not aligned");
+  }
+  BERTH_CHECK(write_at(fd, bytes, offset));
+  return true;
+}
 Result<std::size_t> FilesOver::read_at(int fd, std::span<std::byte> out, std::uint64_t offset) {
   return base_.read_at(fd, out, offset);
 }

@@ -21,6 +21,9 @@ class FilesOver : public storage::FileSystem {
   explicit FilesOver(storage::FileSystem& base) : base_(base) {}
   Result<storage::Fd> open(const std::string& path, storage::OpenMode mode) override;
   Result<void> write_at(int fd, Bytes bytes, std::uint64_t offset) override;
+  /// These two are open() and write_at() to what is made of this, so that direct writes fail, and are lost, as others.
+  Result<std::optional<storage::Fd>> open_direct(const std::string& path) override;
+  Result<bool> write_direct(int fd, Bytes bytes, std::uint64_t offset) override;
   Result<std::size_t> read_at(int fd, std::span<std::byte> out, std::uint64_t offset) override;
   Result<void> truncate(int fd, std::uint64_t size) override;
   Result<void> allocate(int fd, std::uint64_t size) override;

@@ -24,6 +24,8 @@ class HookedStaging final : public storage::Staging {
     BERTH_CHECK(hook_("write"));
     return inner_->write(bytes, offset);
   }
+  Result<void> flush() override { return inner_->flush(); }
+  bool unflushed() const override { return inner_->unflushed(); }
   Result<std::size_t> read(std::span<std::byte> out, std::uint64_t offset) override {
     BERTH_CHECK(hook_("read"));
     return inner_->read(out, offset);
