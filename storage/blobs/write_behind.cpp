@@ -160,13 +160,15 @@ void WriteBehind::wait() {
   flight_.ended.wait(lock, [this] { return !flight_.under_way; });
 }
 
-/// Afterwards nothing is in flight, or the disk would not take it. What it refused before is tried again.
+/// Afterwards nothing is in flight, or the disk does not take it. There may be room again by now.
 Result<void> WriteBehind::land() {
   if (!in_flight_) return {};
   wait();
-  const Result<void> outcome = refused_ ? write({flying_.get(), chunk_bytes_}, flying_begin_) : flight_.outcome;
-  in_flight_ = refused_ = !outcome.has_value();
-  return outcome;
+  if (flight_.outcome.failed_with(ErrorCode::storage_full)) {
+    flight_.outcome = write({flying_.get(), chunk_bytes_}, flying_begin_);
+  }
+  in_flight_ = !flight_.outcome.has_value();
+  return flight_.outcome;
 }
 
 Result<void> WriteBehind::finish() {
@@ -189,13 +191,13 @@ void WriteBehind::cut(std::uint64_t size) {
   std::swap(filling_, flying_);
   begin_ = flying_begin_;
   filled_ = static_cast<std::size_t>(size - begin_);
-  in_flight_ = refused_ = false;
+  in_flight_ = false;
 }
 
 std::uint64_t WriteBehind::in_file() {
-  if (in_flight_ && !refused_) {
+  if (in_flight_) {
     wait();
-    in_flight_ = refused_ = !flight_.outcome.has_value();
+    in_flight_ = !flight_.outcome.has_value();
   }
   return in_flight_ ? flying_begin_ : begin_;
 }

@@ -125,8 +125,7 @@ class WriteBehind {
   std::uint64_t begin_;         ///< where filling_ starts in the file
   std::size_t filled_ = 0;      ///< bytes in it
   std::uint64_t flying_begin_ = 0;
-  bool in_flight_ = false;      ///< flying_ is not known to be in the file, and
-  bool refused_ = false;        ///< the disk has said that it is not
+  bool in_flight_ = false;      ///< flying_ is not known to be in the file
   Flight flight_;
 };
 
