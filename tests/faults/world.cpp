@@ -75,8 +75,12 @@ Result<std::unique_ptr<World>> World::open(WorldParts parts) {
 
 Result<void> World::start() {
   BERTH_CHECK(ballast_.open());
+  // The large blob of the script ends with two direct writes.
   BERTH_TRY(blobs_, storage::open_local_blob_store(
-                        parts_.files, {.directory = parts_.directory, .bucket_files_max = 4, .writeback_bytes = 8192}));
+                        parts_.files, {.directory = parts_.directory,
+                                       .bucket_files_max = 4,
+                                       .writeback_bytes = 8192,
+                                       .direct = {.from_bytes = 8192, .chunk_bytes = 8192, .threads = 1}}));
   BERTH_CHECK(committer_.start());
   BERTH_TRY(registry_, registry::open_registry({parts_.store, committer_, *blobs_, ballast_, disk_pool_, cpu_pool_,
                                                 buffers_, parts_.clock, entropy_},
