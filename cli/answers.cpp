@@ -7,13 +7,12 @@
 namespace berth::cli {
 namespace {
 
-/// "code message" of an element of the error body, as far as they are there.
+/// The message of an element of the error body, or its code when it has none.
 std::string said_by(const nlohmann::json& error) {
-  std::string text;
-  for (const char* member : {"code", "message"})
-    if (error.is_object() && error.contains(member) && error[member].is_string())
-      text += (text.empty() ? "" : " ") + error[member].get<std::string>();
-  return text;
+  for (const char* member : {"message", "code"})
+    if (error.is_object() && error.contains(member) && error[member].is_string() && error[member] != "")
+      return error[member].get<std::string>();
+  return "the server says no more";
 }
 
 }  // namespace

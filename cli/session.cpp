@@ -105,8 +105,8 @@ std::optional<int> Session::log_in() {
     authorization_ = "Bearer " + token;
     return std::nullopt;
   }
-  if (options_.user.find(':') != std::string::npos && !options_.user.starts_with("robot:"))
-    return usage("--user " + options_.user + ": a name has no colon");
+  if (options_.user.find(':') != std::string::npos)  // it would end the name before the password
+    return usage("--user " + options_.user + ": a name has no colon; say it without user: or robot:");
   std::string secret = token;
   if (secret.empty() || options_.login_stdin) {
     auto typed = read_secret("password of " + options_.user, options_.login_stdin, false);

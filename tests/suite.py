@@ -167,8 +167,9 @@ def step_thread(options):
 
 
 def step_process(options):
-    """start, settings, reload, stop, and deploy/run around them"""
+    """start, settings, reload, stop, deploy/run around them, and the commands that manage a running berth"""
     script("process", "clients/process.py")
+    script("process", "clients/commands.py")
 
 
 def step_clients(options):
