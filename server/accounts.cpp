@@ -1,6 +1,9 @@
 #include "server/accounts.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <latch>
 #include <string>
 #include <utility>
 
@@ -10,8 +13,30 @@
 
 namespace berth::server {
 
-Accounts::Accounts(const auth::AuthOptions& options)
-    : password_pool_("password", std::max<std::size_t>(1, options.passwords.workers)) {}
+namespace {
+
+std::size_t password_threads(const auth::AuthOptions& options) {
+  return std::max<std::size_t>(1, options.passwords.workers);
+}
+
+/// Many logins at once take all cores there are: whoever is served already comes first. The threads stay at this
+/// priority, so nothing but passwords may be given to the pool.
+void go_behind_others(Pool& pool, std::size_t threads) {
+  constexpr int kNice = 10;
+  const auto all = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(threads));
+  for (std::size_t i = 0; i < threads; ++i) {
+    pool.post([all] {
+      (void)!::nice(kNice);    // of this thread alone, on Linux
+      all->arrive_and_wait();  // so that no thread takes the job of another
+    });
+  }
+}
+
+}  // namespace
+
+Accounts::Accounts(const auth::AuthOptions& options) : password_pool_("password", password_threads(options)) {
+  go_behind_others(password_pool_, password_threads(options));
+}
 
 Accounts::~Accounts() { stop(); }
 
