@@ -30,7 +30,7 @@ struct Target {
   std::string upload_id;                          ///< {upload}
 };
 
-/// Memory that all requests share for the manifests they are receiving. Thread-safe.
+/// Memory that all requests share for bodies of one kind: manifests, or forms. Thread-safe.
 class MemoryBudget {
  public:
   explicit MemoryBudget(std::size_t bytes_max) : bytes_max_(bytes_max) {}
@@ -70,6 +70,7 @@ struct Context {
   const Clock& clock;
   const auth::Policy& policy;  ///< of now: stays the same for the whole request
   MemoryBudget& manifest_memory;
+  MemoryBudget& form_memory;
   const Backends* backends;  ///< null for the health routes of a server that is not up yet
   registry::Actor actor;      ///< the principal, as the registry knows it
   auth::Principal principal;  ///< who asks, as the policy knows it

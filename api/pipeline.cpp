@@ -75,7 +75,8 @@ class Pipeline final : public Service {
         clock_(clock),
         entropy_(entropy),
         open_(std::make_shared<const auth::Policy>(auth::Policy::allow_all())),
-        manifest_memory_(options_.manifest_bodies_bytes_max) {}
+        manifest_memory_(options_.manifest_bodies_bytes_max),
+        form_memory_(options_.form_bodies_bytes_max) {}
 
   void attach(const Backends& backends) override {
     attached_.emplace(backends);
@@ -151,6 +152,7 @@ class Pipeline final : public Service {
                     .clock = clock_,
                     .policy = *policy,
                     .manifest_memory = manifest_memory_,
+                    .form_memory = form_memory_,
                     .backends = backends,
                     .actor = principal.as_actor(request.id),
                     .principal = std::move(principal),
@@ -193,6 +195,7 @@ class Pipeline final : public Service {
   Entropy& entropy_;
   const std::shared_ptr<const auth::Policy> open_;  ///< without access control
   MemoryBudget manifest_memory_;
+  MemoryBudget form_memory_;
   std::optional<Backends> attached_;
   std::atomic<const Backends*> backends_{nullptr};  ///< null, then `attached_`
 };

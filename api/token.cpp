@@ -48,7 +48,7 @@ bool is_form(std::string_view content_type) {
 }
 
 /// The body, refused as soon as its announced or counted size passes the limit.
-Task<std::string> read_form(Context& context) {
+Task<std::string> read_form(Context& context, MemoryBudget::Share& memory) {
   const auto too_large = [] { return refuse_form("the form is larger than 64 KiB"); };
   if (context.request.content_length.value_or(0) > kFormBytesMax) co_return too_large();
   std::string form;
@@ -56,17 +56,21 @@ Task<std::string> read_form(Context& context) {
     BERTH_CO_TRY(const registry::Buffer buffer, co_await context.request.body->next());
     if (buffer.size() == 0) co_return form;
     if (buffer.size() > kFormBytesMax - form.size()) co_return too_large();
+    if (!memory.take(buffer.size())) {
+      co_return make_error(ErrorCode::unavailable, "too many ask for tokens at once; try again");
+    }
     form += as_text(buffer.bytes());
   }
 }
 
-Task<std::vector<std::pair<std::string, std::string>>> read_parameters(Context& context) {
+Task<std::vector<std::pair<std::string, std::string>>> read_parameters(Context& context,
+                                                                            MemoryBudget::Share& memory) {
   if (!context.query.items().empty()) co_return refuse_form("by POST the parameters are in the form, not in the URL");
   const auto types = context.request.headers.all("Content-Type");
   if (types.size() != 1 || !is_form(types.front())) {
     co_return refuse_form("the body is no form (application/x-www-form-urlencoded)");
   }
-  BERTH_CO_TRY(const std::string form, co_await read_form(context));
+  BERTH_CO_TRY(const std::string form, co_await read_form(context, memory));
   const auto parsed = Query::parse(form);
   if (!parsed) co_return refuse_form("the form holds a broken escape or too many parameters");
   co_return parsed->items();
@@ -112,14 +116,14 @@ Response refusal(Context& context, const Error& error, const std::string& user) 
   return response;
 }
 
-Task<auth::TokenQuestion> question_of(Context& context) {
+Task<auth::TokenQuestion> question_of(Context& context, MemoryBudget::Share& memory) {
   if (context.principal.from_token) {
     co_return make_error(ErrorCode::unauthorized, "a token is not good for another token: show what it was had with",
                          "token_for_token");
   }
   auth::TokenQuestion question{.post = context.request.method == Method::post};
   if (question.post) {
-    BERTH_CO_TRY(question.parameters, co_await read_parameters(context));
+    BERTH_CO_TRY(question.parameters, co_await read_parameters(context, memory));
   } else {
     question.parameters = context.query.items();
   }
@@ -136,7 +140,8 @@ Task<auth::TokenQuestion> question_of(Context& context) {
 
 Task<Response> make_token(Context& context) {
   if (!makes_tokens(context)) co_return nothing_here();
-  auto question = co_await question_of(context);
+  MemoryBudget::Share memory(context.form_memory);  // until the answer: what waits for a password check has its form
+  auto question = co_await question_of(context, memory);
   if (!question) co_return refusal(context, question.error(), "");
   std::string user;
   for (const auto& [name, value] : question->parameters) {

@@ -196,15 +196,19 @@ class AccessControl::Impl {
     const std::string method(by);
     BERTH_CO_TRY(const auto known, co_await admitted(subject));
     BERTH_CO_CHECK(co_await check_still_there(subject, method, known, issued_at));
+    std::optional<Ceiling> ceiling = known->ceiling;
     if (!testimony.credential.empty()) {
-      BERTH_CO_TRY(const bool there,
-                   co_await subjects_.has_credential(subject, testimony.credential, parts_.clock.wall()));
-      if (!there) co_return refuse("the credential that the token was had with is revoked: " + subject);
+      // The token's access is not all: what the credential is limited to holds for lists, and for whatever comes later.
+      BERTH_CO_TRY(const auto credential, co_await subjects_.find_credential(subject, testimony.credential));
+      if (!credential || !may_come_in(*credential)) {
+        co_return refuse("the credential that the token was had with is revoked: " + subject);
+      }
+      ceiling = intersect(std::move(ceiling), credential->ceiling);
     }
     std::vector<std::string> groups = known->groups;
     groups.insert(groups.end(), testimony.groups.begin(), testimony.groups.end());
     Principal principal = Principal::authenticated(std::move(subject), std::move(groups), known->actor, method);
-    principal.ceiling = known->ceiling;
+    principal.ceiling = std::move(ceiling);
     if (!testimony.roles.empty()) {
       BERTH_CO_TRY(const auto policy, co_await policies_.current());
       for (const FederatedRole& role : testimony.roles) {

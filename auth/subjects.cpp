@@ -116,27 +116,25 @@ Task<Subjects::Known> Subjects::look_up(std::string subject, bool give_number) {
   co_return known;
 }
 
-Task<bool> Subjects::has_credential(std::string owner, std::string id, WallTime now) {
+Task<Subjects::Known> Subjects::find_credential(std::string owner, std::string id) {
   std::uint64_t number = 0;
   const char* const end = id.data() + id.size();
   const bool robot = id.starts_with('r');
-  if (!robot && !id.starts_with('p')) co_return false;
+  if (!robot && !id.starts_with('p')) co_return Known();
   const auto parsed = std::from_chars(id.data() + 1, end, number);
-  if (parsed.ec != std::errc() || parsed.ptr != end || number == 0) co_return false;
+  if (parsed.ec != std::errc() || parsed.ptr != end || number == 0) co_return Known();
 
   const std::uint64_t version = identities_.version();
   const std::string key = "credential:" + id + ' ' + owner;
-  Known known;
-  if (auto kept = find(key, version)) {
-    known = *std::move(kept);
-  } else {
-    const auto kind = robot ? registry::CredentialKind::robot_secret : registry::CredentialKind::personal_token;
-    BERTH_CO_TRY(const auto page, co_await identities_.list_credentials(kind, owner, 1, number - 1));
-    if (page.items.empty() || page.items.front().id != number) co_return false;
-    known = std::make_shared<const KnownSubject>(KnownSubject{.expires_at = page.items.front().expires_at});
-    keep(key, version, known);
-  }
-  co_return known->expires_at == WallTime{} || now < known->expires_at;
+  if (auto kept = find(key, version)) co_return *std::move(kept);
+  const auto kind = robot ? registry::CredentialKind::robot_secret : registry::CredentialKind::personal_token;
+  BERTH_CO_TRY(const auto page, co_await identities_.list_credentials(kind, owner, 1, number - 1));
+  if (page.items.empty() || page.items.front().id != number) co_return Known();
+  const registry::Credential& credential = page.items.front();
+  Known known = std::make_shared<const KnownSubject>(
+      KnownSubject{.enabled = true, .expires_at = credential.expires_at, .ceiling = ceiling_of(credential.ceiling)});
+  keep(key, version, known);
+  co_return known;
 }
 
 }  // namespace berth::auth

@@ -24,13 +24,13 @@ namespace berth::auth {
 
 struct KnownSubject {
   bool local = false;    ///< a user or robot of berth's own; else the rest is only groups and actor
-  bool enabled = false;  ///< of a local one
+  bool enabled = false;  ///< of a local one, and of a credential that is there
   WallTime expires_at{};  ///< of a robot; 0: never
   WallTime created_at{};
   registry::ActorId actor = registry::kAnonymousActor;
   std::vector<std::string> groups = {};    ///< subjects: `group:dev`
   std::string password_hash = {};          ///< of a user; empty: none
-  std::optional<Ceiling> ceiling = {};     ///< of a robot
+  std::optional<Ceiling> ceiling = {};     ///< of a robot or a credential
 };
 
 /// Looks up and keeps what it found while the identities stand still. Thread-safe. Errors of the Tasks: those of the
@@ -48,8 +48,8 @@ class Subjects {
   Task<Known> admitted(std::string subject);
   /// The same without giving a number.
   Task<Known> look_at(std::string subject);
-  /// Is the credential still there? `id` is Testimony::credential.
-  Task<bool> has_credential(std::string owner, std::string id, WallTime now);
+  /// A credential as it is now, with its expiry and ceiling; null when it is gone. `id` is Testimony::credential.
+  Task<Known> find_credential(std::string owner, std::string id);
 
  private:
   struct Kept {

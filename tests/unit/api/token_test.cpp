@@ -42,7 +42,8 @@ std::string basic(std::string_view pair) { return "Basic " + encode_base64(as_by
 
 /// Alice's password is `r+ght &=%`.
 struct World : auth::testing::IdentityWorld {
-  explicit World(const auth::AuthOptions& options = auth_options()) : exchange({}, false) {
+  explicit World(const auth::AuthOptions& options = auth_options(), ServiceOptions service = {})
+      : exchange(std::move(service), false) {
     auto made = auth::TokenService::create(options.token, options.public_url, {identities(), pool, clock, entropy});
     REQUIRE(made.has_value());
     tokens = *std::move(made);
@@ -190,6 +191,18 @@ TEST_CASE("a form that is announced too large is not read") {
   world.exchange.send(Method::post, "/token", {.headers = kForm, .body = std::move(pieces), .chunked = true});
   CHECK(world.exchange.response.status == 400);
   CHECK(world.exchange.body_reads == 9);
+}
+
+TEST_CASE("the forms of all who ask for tokens are bounded together") {
+  ServiceOptions options;
+  options.form_bodies_bytes_max = std::string_view(kPasswordForm).size();
+  World world(auth_options(), options);
+  CHECK(world.post(kPasswordForm).status == 200);
+  CHECK(world.post(kPasswordForm).status == 200);  // it was given back
+  const Response& refused = world.post(std::string(kPasswordForm) + "&");
+  CHECK(refused.status == 503);
+  CHECK(refused.headers.has("Retry-After"));
+  CHECK(world.answer().at("error") == "temporarily_unavailable");
 }
 
 TEST_CASE("docker logs in, pulls and pushes") {
