@@ -14,7 +14,7 @@ const std::string kLayerDigest = oci::sha256(kLayer).to_string();
 
 /// A private repository of the owner's, another of the stranger's, and a public one.
 struct Registries : AccessWorld {
-  Registries() {
+  explicit Registries(ServiceOptions options = {}) : AccessWorld(quick(), std::move(options)) {
     for (const char* name : {"owner", "stranger", "pusher"}) add_user(name, name);
     grant("user:owner", "private/**", "maintainer");
     grant("user:stranger", "theirs/**", "maintainer");
@@ -171,12 +171,21 @@ TEST_CASE("no exchange widens a credential") {
 
 // distribution CVE-2023-2253: the size of a page was allocated as it was asked for.
 TEST_CASE("a page is no larger than the registry says") {
-  Registries w;
-  for (const char* n : {"9223372036854775807", "18446744073709551616", "99999999999999999999999999"}) {
+  ServiceOptions options;
+  options.page_entries_max = 1;
+  Registries w(options);
+  const Shown owner = Registries::as("owner");
+  REQUIRE(w.registry.push_image("private/app", "another", {"config"}).has_value());
+  REQUIRE(w.registry.push_image("private/zoo", "v1", {"config"}).has_value());
+  for (const char* n : {"2", "9223372036854775807", "18446744073709551615", "18446744073709551616",
+                        "18446744073709551617", "99999999999999999999999999"}) {
     INFO(n);
-    const Shown owner = Registries::as("owner");
-    CHECK(w.status(owner, Method::get, std::string("/v2/_catalog?n=") + n) == 200);
-    CHECK(w.status(owner, Method::get, std::string("/v2/private/app/tags/list?n=") + n) == 200);
+    const Response catalog = w.send(owner, Method::get, std::string("/v2/_catalog?n=") + n);
+    CHECK(AccessWorld::text(catalog) == R"({"repositories":["private/app"]})");
+    CHECK(catalog.headers.has("Link"));
+    const Response tags = w.send(owner, Method::get, std::string("/v2/private/app/tags/list?n=") + n);
+    CHECK(AccessWorld::text(tags) == R"({"name":"private/app","tags":["another"]})");
+    CHECK(tags.headers.has("Link"));
     CHECK(w.status(owner, Method::get, "/v2/private/app/referrers/" + w.manifest + "?n=" + n) == 200);
   }
 }
