@@ -149,6 +149,9 @@ Task<Response> make_token(Context& context) {
   }
   const auto answer = co_await auth::answer_token_question(context.tokens(), context.access(), *std::move(question));
   if (!answer) co_return refusal(context, answer.error(), user);
+  // By POST it is known only now.
+  context.request.principal = answer->subject;
+  context.request.credential = answer->method;
   const bool post = context.request.method == Method::post;
   Response response = text_response(200, auth::token_answer_json(*answer, post), "application/json");
   keep_private(response);

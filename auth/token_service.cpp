@@ -129,7 +129,7 @@ Task<std::shared_ptr<const VerifiedToken>> TokenService::verify(std::string toke
 }
 
 Task<TokenAnswer> TokenService::issue(Principal principal, std::shared_ptr<const Policy> policy, TokenWish wish) {
-  TokenAnswer answer;
+  TokenAnswer answer{.subject = principal.subject, .method = principal.method};
   BERTH_CO_TRY(answer.access, co_await make_access_token(principal, std::move(policy), wish));
   if (wish.refresh_token && principal.may_refresh && options_.refresh_lifetime.count() > 0) {
     BERTH_CO_TRY(answer.refresh_token, co_await make_refresh_token(std::move(principal), std::move(wish)));

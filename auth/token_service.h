@@ -45,7 +45,9 @@ struct TokenWish {
 };
 
 struct TokenAnswer {
-  IssuedToken access;
+  std::string subject;  ///< whom it is for, and how that one came in: for the log
+  std::string method;
+  IssuedToken access = {};
   std::string refresh_token = {};  ///< empty: none
 };
 

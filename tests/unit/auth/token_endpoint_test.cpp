@@ -252,6 +252,8 @@ TEST_CASE("what the answer holds") {
   TokenWorld world;
   const auto answer = world.get({{"scope", "repository:team/app:pull,push repository:x:pull"}, {"offline_token", "true"}}, TokenWorld::alice());
   REQUIRE(answer);
+  CHECK(answer->subject == "user:alice");
+  CHECK(answer->method == "password");
   const json by_get = json::parse(token_answer_json(*answer, false));
   CHECK(by_get == json({{"token", answer->access.token},
                         {"access_token", answer->access.token},
