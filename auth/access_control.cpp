@@ -195,7 +195,7 @@ class AccessControl::Impl {
   Task<Principal> admit(std::string subject, std::string_view by, Testimony testimony, WallTime issued_at = {}) {
     const std::string method(by);
     BERTH_CO_TRY(const auto known, co_await admitted(subject));
-    BERTH_CO_CHECK(co_await check_still_there(subject, method, known, issued_at));
+    BERTH_CO_TRY(std::vector<std::string> outside, co_await check_still_there(subject, method, known, issued_at));
     std::optional<Ceiling> ceiling = known->ceiling;
     if (!testimony.credential.empty()) {
       // The token's access is not all: what the credential is limited to holds for lists, and for whatever comes later.
@@ -206,6 +206,7 @@ class AccessControl::Impl {
       ceiling = intersect(std::move(ceiling), credential->ceiling);
     }
     std::vector<std::string> groups = known->groups;
+    groups.insert(groups.end(), outside.begin(), outside.end());
     groups.insert(groups.end(), testimony.groups.begin(), testimony.groups.end());
     Principal principal = Principal::authenticated(std::move(subject), std::move(groups), known->actor, method);
     principal.ceiling = std::move(ceiling);
@@ -219,24 +220,32 @@ class AccessControl::Impl {
     co_return principal;
   }
 
-  Task<void> check_still_there(std::string subject, std::string method, Subjects::Known known, WallTime issued_at) {
+  /// May the subject of a good credential come in now? Gives the groups that a directory says it has.
+  Task<std::vector<std::string>> check_still_there(std::string subject, std::string method, Subjects::Known known,
+                                                   WallTime issued_at) {
+    std::vector<std::string> groups;
     if (known->local) {
       if (!may_come_in(*known)) co_return refuse(subject + " is disabled or expired");
       // Tokens know seconds. One that is older than its subject was made for somebody else of that name.
       const bool older = std::chrono::floor<std::chrono::seconds>(known->created_at) > issued_at;
       if (issued_at != WallTime{} && older) co_return refuse("the token is older than " + subject);
+      if (method != kByHtpasswd) co_return groups;
     }
     const bool user = subject.starts_with(kUser);
-    if (method == kByHtpasswd || (user && !known->local && method == kByPersonalToken)) {
-      BERTH_CO_TRY(const bool listed, co_await logins_->in_htpasswd(subject.substr(kUser.size())));
-      if (!listed) co_return refuse(subject + " is not in the htpasswd file");
-      co_return Result<void>{};
+    if (!user) {
+      if (subject.starts_with(kRobot)) co_return refuse("there is no " + subject);
+      co_return groups;  // whoever vouches for it has just done so
     }
-    // A name of berth's own that is not there was deleted, unless the directory has just vouched for it.
-    const bool vouched = user && method == kByLdap && logins_->has_directory();
-    const bool own_name = user || subject.starts_with(kRobot);
-    if (own_name && !known->local && !vouched) co_return refuse("there is no " + subject);
-    co_return Result<void>{};
+    // A name of berth's own that is not there was deleted, unless somebody else knows it.
+    const std::string name = subject.substr(kUser.size());
+    const bool given = method == kByPersonalToken;
+    if (method == kByHtpasswd || given) {
+      BERTH_CO_TRY(const bool listed, co_await logins_->in_htpasswd(name));
+      if (listed) co_return groups;
+    }
+    if (given && logins_->has_directory()) co_return co_await logins_->groups_in_directory(name);
+    if (method == kByLdap && logins_->has_directory()) co_return groups;
+    co_return refuse("there is no " + subject + " any more");
   }
 
   Task<Principal> identify_secret(std::string secret) {

@@ -76,17 +76,29 @@ LdapDirectory::LdapDirectory(LdapOptions options) : options_(std::move(options))
 LdapDirectory::~LdapDirectory() { pool_.stop(); }
 
 Task<LdapIdentity> LdapDirectory::authenticate(std::string user, std::string password) {
-  const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
   auto name = account_name(user);
   if (!name) co_return wrong("what was typed is no name of a user");
   // A bind with an empty password succeeds in many directories (RFC 4513 §5.1.2).
   if (password.empty()) co_return wrong("the password is empty");
   if (password.size() > kLdapPasswordBytesMax) co_return wrong("the password is too long");
+  co_return co_await start(*std::move(name), std::move(password));
+}
+
+Task<LdapIdentity> LdapDirectory::find(std::string user) {
+  const std::string name = user;
+  BERTH_CO_TRY(LdapIdentity found, co_await start(std::move(user), std::nullopt));
+  // The filter may find people by other words, too.
+  if (found.user != name) co_return wrong(fmt::format("{} is found as {}", name, found.user));
+  co_return found;
+}
+
+Task<LdapIdentity> LdapDirectory::start(std::string user, Password password) {
+  const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
   if (under_way_.fetch_add(1) >= options_.workers + options_.waiting_max) {
     under_way_.fetch_sub(1);
     co_return make_error(ErrorCode::unavailable, "too many logins wait for the directory of users");
   }
-  auto job = [this, typed = *std::move(name), password = std::move(password), deadline] {
+  auto job = [this, typed = std::move(user), password = std::move(password), deadline] {
     auto answer = run(typed, password, deadline);
     under_way_.fetch_sub(1);
     ignore(answer);  // a context that ends before it runs again drops it
@@ -95,7 +107,7 @@ Task<LdapIdentity> LdapDirectory::authenticate(std::string user, std::string pas
   co_return co_await offload(pool_, std::move(job));
 }
 
-Result<LdapIdentity> LdapDirectory::run(const std::string& user, const std::string& password, LdapDeadline deadline) {
+Result<LdapIdentity> LdapDirectory::run(const std::string& user, const Password& password, LdapDeadline deadline) {
   // A directory that closes must not end the process.
   sigset_t pipe;
   sigemptyset(&pipe);
@@ -118,7 +130,7 @@ Result<LdapIdentity> LdapDirectory::run(const std::string& user, const std::stri
   return answer;
 }
 
-Result<LdapIdentity> LdapDirectory::ask(Session& session, const std::string& user, const std::string& password,
+Result<LdapIdentity> LdapDirectory::ask(Session& session, const std::string& user, const Password& password,
                                         LdapDeadline deadline) const {
   BERTH_CHECK(connect(session, deadline));
   const auto filter = fill_filter(options_.user_filter, {{"user", user}});
@@ -126,17 +138,9 @@ Result<LdapIdentity> LdapDirectory::ask(Session& session, const std::string& use
   if (found.failed_with(ErrorCode::request_too_large))
     return wrong(fmt::format("several entries match {}: narrow the filter of users", filter));
   if (!found) return std::move(found).error();
-  if (found->empty() || found->front().dn.empty()) {
-    // As many round trips as for a user who is there.
-    auto nobody = session.checking->bind("cn=nobody," + options_.user_base, password, deadline);
-    if (nobody.failed_with(ErrorCode::unavailable)) return std::move(nobody).error();
-    ignore(nobody);
-    return wrong(fmt::format("no entry matches {}", filter));
-  }
+  if (password) BERTH_CHECK(check_password(session, *found, *password, filter, deadline));
+  if (found->empty() || found->front().dn.empty()) return wrong(fmt::format("no entry matches {}", filter));
   const LdapEntry& entry = found->front();
-  auto bound = session.checking->bind(entry.dn, password, deadline);
-  if (bound.failed_with(ErrorCode::unauthorized)) return wrong(entry.dn + ": " + bound.error().log_detail);
-  if (!bound) return std::move(bound).error();
   const auto name = name_of(entry, user);
   if (!name) return wrong(fmt::format("{}: {} holds no name, or several", entry.dn, options_.name_attribute));
   LdapIdentity identity{.user = *name, .dn = entry.dn, .groups = {}};
@@ -144,6 +148,21 @@ Result<LdapIdentity> LdapDirectory::ask(Session& session, const std::string& use
     BERTH_TRY(identity.groups, groups_of(*session.searching, identity, deadline));
   }
   return identity;
+}
+
+Result<void> LdapDirectory::check_password(Session& session, const std::vector<LdapEntry>& found,
+                                           const std::string& password, const std::string& filter,
+                                           LdapDeadline deadline) const {
+  if (found.empty() || found.front().dn.empty()) {
+    // As many round trips as for a user who is there.
+    auto nobody = session.checking->bind("cn=nobody," + options_.user_base, password, deadline);
+    if (nobody.failed_with(ErrorCode::unavailable)) return std::move(nobody).error();
+    ignore(nobody);
+    return wrong(fmt::format("no entry matches {}", filter));
+  }
+  auto bound = session.checking->bind(found.front().dn, password, deadline);
+  if (bound.failed_with(ErrorCode::unauthorized)) return wrong(found.front().dn + ": " + bound.error().log_detail);
+  return bound;
 }
 
 Result<void> LdapDirectory::connect(Session& session, LdapDeadline deadline) const {

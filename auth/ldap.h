@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +63,9 @@ class LdapDirectory {
   /// Errors: unauthorized (this user with this password there is not; an empty password never reaches the directory),
   /// unavailable (the directory gives no answer, or too many wait for one). `log_detail` says more. Not cancellable.
   Task<LdapIdentity> authenticate(std::string user, std::string password);
+  /// The same of somebody who showed a credential that berth gave it. `user` is its name in berth; it must be found by
+  /// user_filter as well. Errors: unauthorized (there is none of this name), unavailable.
+  Task<LdapIdentity> find(std::string user);
 
  private:
   struct Session {
@@ -71,9 +75,14 @@ class LdapDirectory {
   };
 
   explicit LdapDirectory(LdapOptions options);
-  Result<LdapIdentity> run(const std::string& user, const std::string& password, LdapDeadline deadline);
-  Result<LdapIdentity> ask(Session& session, const std::string& user, const std::string& password,
+  /// Without a password nobody's is checked.
+  using Password = std::optional<std::string>;
+  Task<LdapIdentity> start(std::string user, Password password);
+  Result<LdapIdentity> run(const std::string& user, const Password& password, LdapDeadline deadline);
+  Result<LdapIdentity> ask(Session& session, const std::string& user, const Password& password,
                            LdapDeadline deadline) const;
+  Result<void> check_password(Session& session, const std::vector<LdapEntry>& found, const std::string& password,
+                              const std::string& filter, LdapDeadline deadline) const;
   Result<void> connect(Session& session, LdapDeadline deadline) const;
   Result<std::vector<std::string>> groups_of(LdapConnection& connection, const LdapIdentity& identity,
                                              LdapDeadline deadline) const;

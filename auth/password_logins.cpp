@@ -14,6 +14,14 @@ constexpr std::size_t kDirectoryKept = 4096;
 /// What names of accounts are for the throttle when they are none.
 constexpr std::string_view kNoName = "?";
 
+/// Before another entry: what is too old goes, and when that is nothing, everything.
+template <class Map>
+void make_room(Map& kept, SteadyTime now) {
+  if (kept.size() < kDirectoryKept) return;
+  std::erase_if(kept, [now](const auto& entry) { return entry.second.until <= now; });
+  if (kept.size() >= kDirectoryKept) kept.clear();
+}
+
 Error refuse(std::string detail) {
   return make_error(ErrorCode::unauthorized, "the credential is not good", std::move(detail));
 }
@@ -103,12 +111,25 @@ Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
   const SteadyTime until = parts_.clock.steady() + directory_lifetime_;
   verified_.remember(lookup, who, parts_.clock.steady());
   const std::lock_guard lock(mutex_);
-  if (from_directory_.size() >= kDirectoryKept) {
-    std::erase_if(from_directory_, [now](const auto& entry) { return entry.second.until <= now; });
-    if (from_directory_.size() >= kDirectoryKept) from_directory_.clear();
-  }
+  make_room(from_directory_, now);
   from_directory_[lookup.mac] = {identity.groups, identity.name, until};
   co_return identity;
+}
+
+Task<std::vector<std::string>> PasswordLogins::groups_in_directory(std::string user) {
+  const SteadyTime now = parts_.clock.steady();
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = in_directory_.find(user);
+    if (found != in_directory_.end() && now < found->second.until) co_return found->second.groups;
+  }
+  BERTH_CO_TRY(const LdapIdentity said, co_await directory_->find(user));
+  std::vector<std::string> groups;
+  for (const std::string& group : said.groups) groups.push_back(registry::group_subject(group));
+  const std::lock_guard lock(mutex_);
+  make_room(in_directory_, now);
+  in_directory_[user] = {groups, user, parts_.clock.steady() + directory_lifetime_};
+  co_return groups;
 }
 
 Task<PasswordIdentity> PasswordLogins::run(Login& login) {

@@ -54,6 +54,9 @@ class PasswordLogins {
   /// Does the htpasswd file still list the user?
   Task<bool> in_htpasswd(std::string user);
   bool has_directory() const { return directory_ != nullptr; }
+  /// The groups (subjects) of somebody in the directory, as it said not longer ago than it is believed. Errors:
+  /// unauthorized (not there), unavailable.
+  Task<std::vector<std::string>> groups_in_directory(std::string user);
   /// A new hash, at the cost of now. Errors: as PasswordChecker::hash().
   Task<std::string> hash(std::string password) { return checker_.hash(std::move(password), parts_.entropy); }
 
@@ -65,7 +68,7 @@ class PasswordLogins {
     std::string peer;
     std::optional<LoginThrottle::Attempt> attempt = {};
   };
-  /// What a directory said of a user, for as long as its password counts as verified.
+  /// What a directory said of a user.
   struct Directory {
     std::vector<std::string> groups;
     std::string name;
@@ -91,7 +94,8 @@ class PasswordLogins {
   std::unique_ptr<LdapDirectory> directory_;  ///< null without
 
   std::mutex mutex_;
-  std::map<VerifiedCache::Mac, Directory> from_directory_;  ///< guarded by mutex_
+  std::map<VerifiedCache::Mac, Directory> from_directory_;  ///< by password; guarded by mutex_
+  std::map<std::string, Directory> in_directory_;           ///< by name; guarded by mutex_
 };
 
 }  // namespace berth::auth
