@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/support/test_directory.h"
 #include "tests/unit/api/access_world.h"
 
 namespace berth::api::test {
@@ -353,6 +354,44 @@ TEST_CASE("users of an htpasswd file, as long as it lists them") {
   CHECK(world.pull(carol) == 401);
   CHECK(world.pull(token) == 401);
   std::filesystem::remove(path);
+}
+
+TEST_CASE("a personal token of somebody in a directory is good while the directory has them") {
+  if (!TestDirectory::available("a personal token of somebody in a directory")) return;
+  const std::string tree =
+      "dn: dc=example,dc=org\nobjectClass: dcObject\nobjectClass: organization\no: example\ndc: example\n\n"
+      "dn: cn=berth,dc=example,dc=org\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"
+      "cn: berth\nuserPassword: searching\n\n"
+      "dn: uid=dora,dc=example,dc=org\nobjectClass: inetOrgPerson\nsn: x\ncn: x\nuid: dora\nuserPassword: d\n\n"
+      "dn: cn=dev,dc=example,dc=org\nobjectClass: groupOfNames\ncn: dev\nmember: uid=dora,dc=example,dc=org\n\n";
+  TestDirectory directory(tree);
+  auth::AuthOptions options;
+  options.ldap.emplace();
+  options.ldap->endpoint.urls = {directory.url()};
+  options.ldap->endpoint.ca_file = directory.root();
+  const TestFolder folder;
+  options.ldap->bind_dn = "cn=berth,dc=example,dc=org";
+  options.ldap->bind_password_file = folder.write("password", "searching\n");
+  options.ldap->user_base = options.ldap->group_base = "dc=example,dc=org";
+  World world(options);
+  const auto token = [&world](const char* user) {
+    const auth::Secret secret = auth::make_secret(auth::SecretKind::personal, world.w.registry.entropy());
+    const registry::NewCredential credential{.hash = AccessWorld::hash_of(secret), .name = "one"};
+    world.w.must(world.w.identities().create_token(AccessWorld::kRoot, std::string("user:") + user, registry::OwnerOrigin::outside, credential));
+    return bearer(secret.text);
+  };
+  CHECK(world.pull(basic("dora", "d")) == 200);
+  CHECK(world.pull(basic("dora", "x")) == 401);
+  const Shown dora = token("dora");
+  CHECK(world.pull(dora) == 200);
+  CHECK(world.pull(bearer(world.w.access_token(dora, "repository:team/app:pull"))) == 200);
+  CHECK(world.pull(token("emil")) == 401);
+  // A local user of that name who is disabled is out, whatever the directory says.
+  world.w.must(world.w.identities().create_user(AccessWorld::kRoot, {.name = "dora", .enabled = false}));
+  CHECK(world.pull(dora) == 401);
+  CHECK(world.pull(basic("dora", "d")) == 401);
+  directory.stop();
+  CHECK(world.pull(basic("emil", "e")) == 503);  // not a no
 }
 
 TEST_CASE("grants and roles of the configuration hold beside stored ones, and change while berth runs") {

@@ -196,6 +196,23 @@ TEST_CASE("what somebody typed is not who they are in the directory") {
   CHECK(log_in(*make(options), "alice", "wonder land").failed_with(ErrorCode::unauthorized));
 }
 
+TEST_CASE("somebody is looked up in slapd without a password") {
+  if (!TestDirectory::available("somebody is looked up in slapd without a password")) return;
+  const Bench bench;
+  LdapOptions options = bench.options();
+  options.user_filter = "(|(uid={user})(mail={user}))";
+  const auto directory = make(options);
+  const auto find = [&](std::string user) { return run_task(directory->find(std::move(user))); };
+  const auto alice = find("alice");
+  REQUIRE(alice);
+  CHECK(alice->user == "alice");
+  CHECK(alice->groups == Strings{"dev", "ops"});
+  CHECK(find("nopassword"));
+  CHECK(find("nobody").failed_with(ErrorCode::unauthorized));
+  CHECK(find("admin").failed_with(ErrorCode::unauthorized));  // bob, by a word that he chose
+  CHECK(find("*").failed_with(ErrorCode::unauthorized));
+}
+
 TEST_CASE("the ways to reach slapd") {
   if (!TestDirectory::available("the ways to reach slapd")) return;
   Bench bench;
