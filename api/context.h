@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/http.h"
 #include "api/query.h"
@@ -28,6 +29,7 @@ struct Target {
   std::optional<oci::Reference> reference;        ///< {reference}
   std::string subject;                            ///< {subject}: a digest of any algorithm, as text
   std::string upload_id;                          ///< {upload}
+  std::vector<std::string> parts;                 ///< the text of each parameter but {name}, from the left
 };
 
 /// Memory that all requests share for bodies of one kind: manifests, or forms. Thread-safe.
@@ -68,6 +70,7 @@ struct Context {
   const ServiceOptions& options;
   const Lifecycle& lifecycle;
   const Clock& clock;
+  Entropy& entropy;
   const auth::Policy& policy;  ///< of now: stays the same for the whole request
   MemoryBudget& manifest_memory;
   MemoryBudget& form_memory;
@@ -94,6 +97,10 @@ struct Context {
   auth::TokenService& tokens() const {
     assert(backends != nullptr && backends->tokens != nullptr);
     return *backends->tokens;
+  }
+  AccountTools& accounts() const {
+    assert(backends != nullptr && backends->accounts != nullptr);
+    return *backends->accounts;
   }
   const oci::RepositoryName& repository() const { return *target.repository; }
   const oci::Digest& digest() const { return *target.digest; }

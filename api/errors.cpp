@@ -84,7 +84,10 @@ std::span<const ErrorRow> error_table() { return kTable; }
 const ErrorRow& error_row(ErrorCode code) { return kTable[static_cast<std::size_t>(code)]; }
 
 Response error_response(const Error& error, const std::string& request_id) {
-  const ErrorRow& row = error_row(error.code);
+  return error_response(error_row(error.code), error, request_id);
+}
+
+Response error_response(const ErrorRow& row, const Error& error, const std::string& request_id) {
   if (row.status == kNoAnswer) {
     Response response;
     response.status = kNoAnswer;

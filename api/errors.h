@@ -24,5 +24,7 @@ const ErrorRow& error_row(ErrorCode code);
 /// The protocol's error body: one element, or one for each of `error.subjects` (several missing blobs). Valid JSON
 /// whatever bytes the message holds. `aborted` becomes kNoAnswer.
 Response error_response(const Error& error, const std::string& request_id);
+/// The same as another row has it.
+Response error_response(const ErrorRow& row, const Error& error, const std::string& request_id);
 
 }  // namespace berth::api

@@ -150,6 +150,7 @@ class Pipeline final : public Service {
                     .options = options_,
                     .lifecycle = lifecycle_,
                     .clock = clock_,
+                    .entropy = entropy_,
                     .policy = *policy,
                     .manifest_memory = manifest_memory_,
                     .form_memory = form_memory_,

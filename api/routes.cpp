@@ -4,12 +4,15 @@
 #include <array>
 #include <vector>
 
+#include "api/admin/handlers.h"
+#include "api/admin/manage.h"
 #include "api/query.h"
 
 namespace berth::api {
 
 namespace {
 
+using admin::manage;
 using auth::Action;
 
 constexpr std::string_view kBase = "/v2/";
@@ -20,7 +23,25 @@ constexpr std::string_view kManifest = "/v2/{name}/manifests/{reference}";
 constexpr std::string_view kUploads = "/v2/{name}/blobs/uploads/";
 constexpr std::string_view kUpload = "/v2/{name}/blobs/uploads/{upload}";
 constexpr std::string_view kBlob = "/v2/{name}/blobs/{digest}";
+constexpr std::string_view kRepositories = "/api/v1/repositories";
 constexpr std::string_view kRepository = "/api/v1/repositories/{name}";
+constexpr std::string_view kMyTokens = "/api/v1/me/tokens";
+constexpr std::string_view kMyToken = "/api/v1/me/tokens/{token}";
+constexpr std::string_view kTokens = "/api/v1/tokens";
+constexpr std::string_view kToken = "/api/v1/tokens/{token}";
+constexpr std::string_view kUsers = "/api/v1/users";
+constexpr std::string_view kUser = "/api/v1/users/{user}";
+constexpr std::string_view kGroups = "/api/v1/groups";
+constexpr std::string_view kGroup = "/api/v1/groups/{group}";
+constexpr std::string_view kGroupUsers = "/api/v1/groups/{group}/users";
+constexpr std::string_view kRobots = "/api/v1/robots";
+constexpr std::string_view kRobot = "/api/v1/robots/{robot}";
+constexpr std::string_view kRobotSecrets = "/api/v1/robots/{robot}/secrets";
+constexpr std::string_view kRobotSecret = "/api/v1/robots/{robot}/secrets/{secret}";
+constexpr std::string_view kRoles = "/api/v1/roles";
+constexpr std::string_view kRole = "/api/v1/roles/{role}";
+constexpr std::string_view kGrants = "/api/v1/grants";
+constexpr std::string_view kGrant = "/api/v1/grants/{grant}";
 
 // Cancelling an upload asks for push, not for delete: who may start one may also give it up.
 constexpr std::array kRoutes = {
@@ -44,6 +65,51 @@ constexpr std::array kRoutes = {
     Route{"post_token", "-", Method::post, false, "/token", Action::none, make_token},
     Route{"list_token_keys", "-", Method::get, true, "/token/keys", Action::none, list_token_keys},
     Route{"list_well_known_keys", "-", Method::get, true, "/.well-known/jwks.json", Action::none, list_token_keys},
+    // Whoever may manage something asks for it in the handler where the answer is one's own.
+    Route{"list_visible_repositories", "-", Method::get, true, kRepositories, Action::catalog,
+          manage<admin::list_visible_repositories>},
+    Route{"get_me", "-", Method::get, true, "/api/v1/me", Action::none, manage<admin::get_me>},
+    Route{"list_own_tokens", "-", Method::get, true, kMyTokens, Action::none, manage<admin::list_own_tokens>},
+    Route{"create_own_token", "-", Method::post, false, kMyTokens, Action::none, manage<admin::create_own_token>},
+    Route{"revoke_own_token", "-", Method::delete_, false, kMyToken, Action::none, manage<admin::revoke_own_token>},
+    Route{"explain_access", "-", Method::get, true, "/api/v1/access/explain", Action::none,
+          manage<admin::explain_access>},
+    Route{"get_version", "-", Method::get, true, "/api/v1/version", Action::none, manage<admin::get_version>},
+    Route{"get_openapi", "-", Method::get, true, "/api/v1/openapi.json", Action::none, manage<admin::get_openapi>},
+    Route{"list_certificates", "-", Method::get, true, "/api/v1/certificates", Action::admin,
+          manage<admin::list_certificates>},
+    Route{"list_tokens", "-", Method::get, true, kTokens, Action::admin, manage<admin::list_tokens>},
+    Route{"revoke_tokens", "-", Method::delete_, false, kTokens, Action::admin, manage<admin::revoke_tokens>},
+    Route{"revoke_token", "-", Method::delete_, false, kToken, Action::admin, manage<admin::revoke_token>},
+    Route{"list_users", "-", Method::get, true, kUsers, Action::admin, manage<admin::list_users>},
+    Route{"create_user", "-", Method::post, false, kUsers, Action::admin, manage<admin::create_user>},
+    Route{"get_user", "-", Method::get, true, kUser, Action::admin, manage<admin::get_user>},
+    Route{"update_user", "-", Method::patch, false, kUser, Action::admin, manage<admin::update_user>},
+    Route{"delete_user", "-", Method::delete_, false, kUser, Action::admin, manage<admin::delete_user>},
+    Route{"list_groups", "-", Method::get, true, kGroups, Action::admin, manage<admin::list_groups>},
+    Route{"create_group", "-", Method::post, false, kGroups, Action::admin, manage<admin::create_group>},
+    Route{"get_group", "-", Method::get, true, kGroup, Action::admin, manage<admin::get_group>},
+    Route{"update_group", "-", Method::patch, false, kGroup, Action::admin, manage<admin::update_group>},
+    Route{"delete_group", "-", Method::delete_, false, kGroup, Action::admin, manage<admin::delete_group>},
+    Route{"list_group_users", "-", Method::get, true, kGroupUsers, Action::admin, manage<admin::list_group_users>},
+    Route{"list_robots", "-", Method::get, true, kRobots, Action::admin, manage<admin::list_robots>},
+    Route{"create_robot", "-", Method::post, false, kRobots, Action::admin, manage<admin::create_robot>},
+    Route{"get_robot", "-", Method::get, true, kRobot, Action::admin, manage<admin::get_robot>},
+    Route{"update_robot", "-", Method::patch, false, kRobot, Action::admin, manage<admin::update_robot>},
+    Route{"delete_robot", "-", Method::delete_, false, kRobot, Action::admin, manage<admin::delete_robot>},
+    Route{"add_robot_secret", "-", Method::post, false, kRobotSecrets, Action::admin, manage<admin::add_robot_secret>},
+    Route{"revoke_robot_secret", "-", Method::delete_, false, kRobotSecret, Action::admin,
+          manage<admin::revoke_robot_secret>},
+    Route{"list_roles", "-", Method::get, true, kRoles, Action::admin, manage<admin::list_roles>},
+    Route{"create_role", "-", Method::post, false, kRoles, Action::admin, manage<admin::create_role>},
+    Route{"get_role", "-", Method::get, true, kRole, Action::admin, manage<admin::get_role>},
+    Route{"update_role", "-", Method::patch, false, kRole, Action::admin, manage<admin::update_role>},
+    Route{"delete_role", "-", Method::delete_, false, kRole, Action::admin, manage<admin::delete_role>},
+    Route{"list_grants", "-", Method::get, true, kGrants, Action::admin, manage<admin::list_grants>},
+    Route{"create_grant", "-", Method::post, false, kGrants, Action::admin, manage<admin::create_grant>},
+    Route{"get_grant", "-", Method::get, true, kGrant, Action::admin, manage<admin::get_grant>},
+    Route{"replace_grant", "-", Method::put, false, kGrant, Action::admin, manage<admin::replace_grant>},
+    Route{"delete_grant", "-", Method::delete_, false, kGrant, Action::admin, manage<admin::delete_grant>},
     Route{"livez", "-", Method::get, true, "/livez", Action::none, get_livez, false},
     Route{"readyz", "-", Method::get, true, "/readyz", Action::none, get_readyz, false},
     Route{"startupz", "-", Method::get, true, "/startupz", Action::none, get_startupz, false},
@@ -184,6 +250,11 @@ Result<Match> match_path(Method method, std::string_view path) {
     const Pattern& pattern = kPatterns[i];
     if (pattern.has_name()) match.name = join(std::span(segments).subspan(pattern.name_at, *name_segments));
     if (pattern.has_parameter()) match.parameter = segments.back();
+    for (std::size_t part = 0; part < pattern.count; ++part) {
+      if (part == pattern.name_at || !pattern.parts[part].starts_with('{')) continue;
+      const bool behind_name = pattern.has_name() && part > pattern.name_at;
+      match.parameters.push_back(segments[behind_name ? part + *name_segments - 1 : part]);
+    }
     return match;
   }
   return match;
@@ -199,6 +270,7 @@ Result<Target> parse_target(const Match& match, std::optional<oci::RepositoryNam
   const Route& route = *match.route;
   Target target;
   target.repository = std::move(repository);
+  target.parts = match.parameters;
   if (route.path.ends_with("{digest}")) {
     auto digest = oci::Digest::parse(match.parameter);
     // An algorithm that berth does not know names nothing that berth has.

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/handlers.h"
 #include "auth/policy.h"
@@ -20,7 +21,8 @@ struct Route {
   std::string_view id;         ///< the endpoint's number in distribution-spec, "Endpoints"; "-" for berth's own
   Method method;
   bool head;  ///< HEAD too, by the same handler; the session leaves the body out
-  /// Literals and {name} {digest} {reference} {subject} {upload}; a final slash may be left out by the client.
+  /// Literals, {name} {digest} {reference} {subject} {upload}, and below /api/v1 other parameters of one segment each; a
+  /// final slash may be left out by the client.
   std::string_view path;
   auth::Action action;
   Handle handle;
@@ -39,6 +41,7 @@ struct Match {
   std::string_view path;          ///< the template; empty when no row fits. Set without a route: wrong method
   std::string name;               ///< the text of {name}
   std::string parameter;          ///< the text of the last segment when the template ends in a parameter
+  std::vector<std::string> parameters;  ///< the text of each parameter but {name}, from the left
 };
 
 /// Errors: name_invalid (a segment below /v2/ that is a broken escape, a dot segment, or holds '/', '\', '%' or a

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +20,23 @@ class TokenService;
 }  // namespace berth::auth
 
 namespace berth::api {
+
+class AccountTools;
+
+/// A certificate that a listener shows.
+struct LoadedCertificate {
+  std::string listener;  ///< its address
+  std::string file;
+  std::vector<std::string> names;
+  std::string subject;
+  std::string issuer;
+  std::string key;
+  std::string fingerprint;
+  WallTime not_before{};
+  WallTime not_after{};
+  WallTime loaded_at{};
+  std::string problem;  ///< why what the files hold now is not in use; empty: it is
+};
 
 /// How far the process is in its life; written by server/, read by the health routes. Thread-safe.
 struct Lifecycle {
@@ -38,6 +56,8 @@ struct ServiceOptions {
   std::size_t tags_per_push_max = 100;
   std::uint64_t blob_bytes_max = 0;        ///< 0 = no limit; as the registry's, to refuse before a body is read
   std::vector<std::string> allowed_hosts;  ///< besides loopback names, on listeners that trust this machine
+  std::string version = {};                ///< of berth
+  std::function<std::vector<LoadedCertificate>()> certificates = {};  ///< of now; thread-safe. Empty: there are none
 };
 
 /// What stands behind the routes; all outlive the service. Null in tests of what does not need it: without `access`
@@ -47,6 +67,7 @@ struct Backends {
   registry::Identities* identities = nullptr;
   auth::AccessControl* access = nullptr;
   auth::TokenService* tokens = nullptr;
+  AccountTools* accounts = nullptr;
 };
 
 /// Everything is const after construction but for the backends, which are attached once, when they are open: until then

@@ -99,13 +99,18 @@ class Policy {
 
   std::size_t size() const { return grants_.size(); }
 
- private:
   /// A grant with its role looked up.
   struct Rule {
     Grant grant;
     Actions actions;
     bool role_known = true;
   };
+  /// What it was made of, in that order: for lists, and for questions about what a change would leave.
+  std::span<const Rule> rules() const { return grants_; }
+  /// Without the built-in ones.
+  std::span<const Role> roles() const { return roles_; }
+
+ private:
   /// What is filed under one subject.
   struct Filed {
     registry::PatternIndex by_repository;  ///< values are positions in grants_

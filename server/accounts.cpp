@@ -53,6 +53,7 @@ Result<std::unique_ptr<Accounts>> Accounts::open(const auth::AuthOptions& option
   BERTH_TRY(accounts->access_, auth::AccessControl::create(
                                    options, {*accounts->identities_, *accounts->tokens_, accounts->http_, parts.disk_pool,
                                              accounts->password_pool_, parts.clock, parts.entropy}));
+  accounts->tools_ = api::make_account_tools(*accounts->access_);
   return accounts;
 }
 
@@ -64,7 +65,11 @@ void Accounts::configure(std::vector<auth::Role> roles, std::vector<auth::Grant>
 }
 
 api::Backends Accounts::backends(registry::Registry& registry) {
-  return {.registry = registry, .identities = identities_.get(), .access = access_.get(), .tokens = tokens_.get()};
+  return {.registry = registry,
+          .identities = identities_.get(),
+          .access = access_.get(),
+          .tokens = tokens_.get(),
+          .accounts = tools_.get()};
 }
 
 void Accounts::stop() {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "api/account_tools.h"
 #include "api/service.h"
 #include "auth/options.h"
 #include "base/env.h"
@@ -50,6 +51,7 @@ class Accounts {
   std::unique_ptr<registry::Identities> identities_;
   std::unique_ptr<auth::TokenService> tokens_;
   std::unique_ptr<auth::AccessControl> access_;
+  std::unique_ptr<api::AccountTools> tools_;
 };
 
 }  // namespace berth::server

@@ -24,6 +24,7 @@
 #include "server/accounts.h"
 #include "server/assemble.h"
 #include "server/auth_options.h"
+#include "server/certificate_list.h"
 #include "server/data_directory.h"
 #include "server/server.h"
 #include "server/shutdown.h"
@@ -195,10 +196,17 @@ int serve(const cli::ServeCall& call) {
   std::unique_ptr<server::Accounts> accounts;
 
   api::Lifecycle lifecycle;
-  auto service = api::make_service(server::service_options(settings), lifecycle, clock, entropy);
+  const server::Server* listening = nullptr;  // set before the first request
+  auto service_options = server::service_options(settings);
+  service_options.version = BERTH_VERSION;
+  service_options.certificates = [&listening, &settings] {
+    return server::certificate_list(listening->certificates(), settings);
+  };
+  auto service = api::make_service(std::move(service_options), lifecycle, clock, entropy);
   server::ListenerGate gate(*service, settings, entropy);
   auto server = server::make_server(server::server_options(settings), gate, buffers, disk_pool, entropy,
                                     lifecycle.loop_heartbeat_ms);
+  listening = server.get();
   if (auto started = server->start(); !started) return fail(started.error());
   Reload reload(call, settings, gate, *server);
   server::Signals signals(std::ref(reload));

@@ -179,6 +179,11 @@ def step_clients(options):
     script("clients", "clients/certificate_swaps.py")
 
 
+def step_openapi(options):
+    """the management API against its own description, for a minute"""
+    script("openapi", "clients/openapi.py")
+
+
 def step_durability(options):
     """kill -9 and power cuts under load"""
     if options.long:
@@ -209,7 +214,7 @@ def step_bench(options):
 
 
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
-         ("process", step_process), ("clients", step_clients), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
+         ("process", step_process), ("clients", step_clients), ("openapi", step_openapi), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
 
 
 def main():

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/account_tools.h"
 #include "api/service.h"
 #include "auth/access_control.h"
 #include "auth/options.h"
@@ -65,17 +66,20 @@ class AccessWorld {
         std::move(options), {*identities_, *tokens_, http_, registry.disk_pool(), passwords_, registry.clock(), registry.entropy()});
     if (!access) FAIL(access.error().message);
     access_ = *std::move(access);
+    tools_ = make_account_tools(*access_);
     service_ = make_service(std::move(service_options), lifecycle_, registry.clock(), registry.entropy());
     service_->attach({.registry = *registry,
                       .identities = identities_.get(),
                       .access = access_.get(),
-                      .tokens = tokens_.get()});
+                      .tokens = tokens_.get(),
+                      .accounts = tools_.get()});
     lifecycle_.started = true;
     lifecycle_.loop_heartbeat_ms =
         std::chrono::floor<std::chrono::milliseconds>(registry.clock().steady().time_since_epoch()).count();
   }
   ~AccessWorld() {
     service_.reset();
+    tools_.reset();
     access_.reset();
     tokens_.reset();
     identities_.reset();
@@ -190,6 +194,7 @@ class AccessWorld {
   std::unique_ptr<registry::Identities> identities_;
   std::unique_ptr<auth::TokenService> tokens_;
   std::unique_ptr<auth::AccessControl> access_;
+  std::unique_ptr<AccountTools> tools_;
   std::unique_ptr<Service> service_;
 };
 

@@ -36,6 +36,9 @@ std::string describe(Method method, const std::string& path) {
   }
   if (!target->subject.empty()) out += ' ' + target->subject;
   if (!target->upload_id.empty()) out += ' ' + target->upload_id;
+  if (match->path.starts_with("/api/")) {
+    for (const std::string& part : target->parts) out += " [" + part + "]";
+  }
   return out;
 }
 
@@ -163,6 +166,12 @@ TEST_CASE("a path finds its route from the right end") {
       {"delete a repository", Method::delete_, "/api/v1/repositories/team/app", "delete_repository team/app"},
       {"get a repository", get, "/api/v1/repositories/team/app", "405 DELETE"},
       {"delete no repository", Method::delete_, "/api/v1/repositories/", "name_invalid"},
+      {"a user", get, "/api/v1/users/alice", "get_user [alice]"},
+      {"users with a slash behind", get, "/api/v1/users/", "unknown"},
+      {"a user with a slash", get, "/api/v1/users/a%2fb", "route_unknown"},
+      {"a secret of a robot", Method::delete_, "/api/v1/robots/ci/secrets/7", "revoke_robot_secret [ci] [7]"},
+      {"my tokens are no token", get, "/api/v1/me/tokens", "list_own_tokens"},
+      {"users by PATCH", Method::patch, "/api/v1/users", "405 GET, HEAD, POST"},
       {"a method nobody knows", Method::other, "/v2/", "405 GET, HEAD"},
       {"OPTIONS", Method::options, "/v2/a/tags/list", "405 GET, HEAD"},
   };
@@ -179,8 +188,18 @@ TEST_CASE("the route table is whole") {
     CHECK(operations.insert(std::string(route.operation)).second);
     CHECK(route.path.starts_with('/'));
     CHECK(route.handle != nullptr);
-    // Whatever names a repository asks for a right on it.
+    // Whatever names a repository asks for a right on it, and management for that of an administrator, but for what
+    // is one's own.
     const bool names_repository = route.path.find("{name}") != std::string_view::npos;
+    if (route.action == auth::Action::admin) {
+      CHECK(route.path.starts_with("/api/v1/"));
+      CHECK_FALSE(names_repository);
+      continue;
+    }
+    if (route.path.starts_with("/api/v1/me")) {
+      CHECK(route.action == auth::Action::none);
+      continue;
+    }
     CHECK(names_repository == (route.action != auth::Action::none && route.action != auth::Action::catalog));
     // Reading asks for pull alone, except for sessions, which are their pusher's own.
     if (route.method == Method::get && names_repository) {
