@@ -184,6 +184,13 @@ def step_openapi(options):
     script("openapi", "clients/openapi.py")
 
 
+def step_accounts(options):
+    """clients that log in; client certificates, an LDAP directory, an OpenID Connect issuer, robots; many logins at once"""
+    script("accounts", "clients/accounts.py")
+    script("accounts", "clients/federation.py")
+    script("accounts", "clients/login_load.py")
+
+
 def step_durability(options):
     """kill -9 and power cuts under load"""
     if options.long:
@@ -214,7 +221,8 @@ def step_bench(options):
 
 
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
-         ("process", step_process), ("clients", step_clients), ("openapi", step_openapi), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
+         ("process", step_process), ("clients", step_clients), ("accounts", step_accounts),
+         ("openapi", step_openapi), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
 
 
 def main():
