@@ -68,6 +68,7 @@ constexpr std::array kRoutes = {
     // Whoever may manage something asks for it in the handler where the answer is one's own.
     Route{"list_visible_repositories", "-", Method::get, true, kRepositories, Action::catalog,
           manage<admin::list_visible_repositories>},
+    Route{"set_up", "-", Method::post, false, "/api/v1/setup", Action::none, manage<admin::set_up>},
     Route{"get_me", "-", Method::get, true, "/api/v1/me", Action::none, manage<admin::get_me>},
     Route{"list_own_tokens", "-", Method::get, true, kMyTokens, Action::none, manage<admin::list_own_tokens>},
     Route{"create_own_token", "-", Method::post, false, kMyTokens, Action::none, manage<admin::create_own_token>},

@@ -11,6 +11,9 @@ Task<Response> get_version(Context& context);
 Task<Response> list_certificates(Context& context);
 Task<Response> get_openapi(Context& context);
 
+// setup.cpp
+Task<Response> set_up(Context& context);
+
 // me.cpp
 Task<Response> get_me(Context& context);
 Task<Response> explain_access(Context& context);

@@ -17,6 +17,8 @@ constexpr std::string_view kPrefix = "/api/v1/";
 
 // Columns: operation, tag, summary, query, body, status, answer, paged, if_match.
 constexpr std::array kWords = {
+    OperationWords{"set_up", "about", "The first administrator, by the set-up secret of the settings; once", "", "SetUp", 201,
+                   "User"},
     OperationWords{"get_me", "me", "Who am I, and may I manage?", "", "", 200, "Me"},
     OperationWords{"list_own_tokens", "me", "My personal tokens", kPage, "", 200, "Token", true},
     OperationWords{"create_own_token", "me", "A new personal token; the answer alone shows it", "", "NewToken", 201,
@@ -124,6 +126,7 @@ Out operation_of(const Route& route, const OperationWords& words) {
   Out& responses = operation["responses"];
   Out good{{"description", words.answer.empty() ? "Done" : "The answer"}};
   if (!words.answer.empty()) good["content"] = json_content(answer_schema(words));
+  if (words.operation == "set_up") operation["security"] = Out::array();
   if (words.if_match || words.status == 201) {
     good["headers"]["ETag"] = Out{{"description", "The version, for If-Match, where there is one"},
                                   {"schema", Out{{"type", "string"}}}};
@@ -132,7 +135,8 @@ Out operation_of(const Route& route, const OperationWords& words) {
   responses["400"] = reference("responses", "Invalid");
   responses["401"] = reference("responses", "Unauthorized");
   responses["403"] = reference("responses", "Denied");
-  if (route.path.find('{') != std::string_view::npos) responses["404"] = reference("responses", "Unknown");
+  const bool may_miss = route.path.find('{') != std::string_view::npos || words.operation == "set_up";
+  if (may_miss) responses["404"] = reference("responses", "Unknown");
   if (route.method != Method::get) responses["409"] = reference("responses", "Conflict");
   if (words.if_match) responses["412"] = reference("responses", "Changed");
   responses["default"] = reference("responses", "Error");

@@ -1,6 +1,7 @@
 // /api/v1/users
 #include "api/account_tools.h"
 #include "api/admin/administrators.h"
+#include "api/admin/chosen_password.h"
 #include "api/admin/fields.h"
 #include "api/admin/forms.h"
 #include "api/admin/handlers.h"
@@ -9,16 +10,6 @@
 namespace berth::api::admin {
 
 namespace {
-
-constexpr std::size_t kPasswordMin = 8;  ///< bytes; what comes in from outside sets its own rules
-
-Task<std::string> hash_chosen(Context& context, std::string password) {
-  if (password.size() < kPasswordMin) {
-    co_return make_error(ErrorCode::request_invalid,
-                         "password is shorter than " + std::to_string(kPasswordMin) + " bytes");
-  }
-  co_return co_await context.accounts().hash_password(std::move(password));
-}
 
 Error no_such_user() { return make_error(registry::kIdentityUnknown, "there is no such user"); }
 

@@ -105,6 +105,7 @@ const std::vector<Row>& rows() {
       {"list_well_known_keys", Method::head, "/.well-known/jwks.json", kAnybody},
       {"list_visible_repositories", Method::get, "/api/v1/repositories", kCatalog},
       {"list_visible_repositories", Method::head, "/api/v1/repositories", kCatalog},
+      {"set_up", Method::post, "/api/v1/setup", kAnybody},
       {"get_me", Method::get, "/api/v1/me", kNamed},
       {"get_me", Method::head, "/api/v1/me", kNamed},
       {"list_own_tokens", Method::get, "/api/v1/me/tokens", kNamed},
