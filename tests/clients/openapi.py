@@ -19,6 +19,7 @@ from tools import CACHE
 
 REQUIREMENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openapi-requirements.txt")
 SECONDS = int(os.environ.get("BERTH_OPENAPI_SECONDS", "60"))
+SETUP = "/api/v1/setup"  # asks for a secret of its own
 NAME, PASSWORD = "the-administrator", "a password that nobody guesses"
 CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
           "response_schema_conformance", "negative_data_rejection", "missing_required_header", "unsupported_method",
@@ -60,6 +61,8 @@ def nobody_gets_in(berth):
     paths = json.loads(body)["paths"]
     count = 0
     for path, operations in paths.items():
+        if path == SETUP:
+            continue
         asked = path.replace("{", "").replace("}", "")
         for method in operations:
             headers, _ = client.expect(401, method.upper(), asked, body=b"{}" if method in ("post", "put", "patch") else None,
@@ -74,7 +77,7 @@ def conforms(berth, work):
     command = [schemathesis(), "run", f"http://{berth.address}/api/v1/openapi.json", "--auth", f"{NAME}:{PASSWORD}",
                "--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing,stateful", "--workers", "2",
                "--max-time", str(SECONDS), "--request-timeout", "30", "--continue-on-failure", "--suppress-health-check", "all",
-               "--warnings", "off"]
+               "--warnings", "off", "--exclude-path", SETUP]
     if os.environ.get("BERTH_SEED"):
         command += ["--seed", os.environ["BERTH_SEED"]]
     done = subprocess.run(command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS * 5 + 300,
