@@ -1,4 +1,8 @@
 // /api/v1/me/tokens: everybody's own personal tokens; /api/v1/tokens: those of others, for administrators.
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
 #include "api/account_tools.h"
 #include "api/admin/fields.h"
 #include "api/admin/forms.h"
@@ -12,17 +16,26 @@ namespace {
 
 constexpr auto kPersonal = registry::CredentialKind::personal_token;
 
-/// Whoever has tokens: a person. A robot has secrets of its own, and what an issuer or a certificate says of somebody
-/// would be outlived by a token.
+/// Ways to come in, as AccessControl names them, after which nobody is asked again whether they still hold.
+constexpr std::string_view kVouchedFor[] = {"oidc", "certificate"};
+
+/// Whoever has tokens: a person. A robot has secrets of its own.
 Result<void> require_person(const Context& context) {
   BERTH_CHECK(require_authenticated(context));
   if (context.principal.subject.starts_with("user:")) return {};
   return make_error(ErrorCode::request_invalid, "only users have tokens; " + context.principal.subject + " is none");
 }
 
-/// A token that leaked shall not be able to make others that outlive it, nor to end those of its owner.
+/// A token that leaked shall not be able to make others that outlive it, nor to end those of its owner. Nor shall what an
+/// issuer or a certificate says of somebody, who may be a user of berth's by name.
 Result<void> require_login(const Context& context) {
   BERTH_CHECK(require_person(context));
+  const bool vouched_for =
+      std::ranges::find(kVouchedFor, std::string_view(context.principal.method)) != std::end(kVouchedFor);
+  if (vouched_for) {
+    return make_error(ErrorCode::denied, "who comes in by an issuer or a certificate makes and revokes no tokens: come "
+                                         "in with your password");
+  }
   if (!context.principal.ceiling && context.principal.testimony.credential.empty()) return {};
   // As with everything that a token is not good for: another credential would be.
   return make_error(context.principal.from_token ? ErrorCode::unauthorized : ErrorCode::denied,

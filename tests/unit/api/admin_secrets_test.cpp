@@ -93,6 +93,20 @@ TEST_CASE("everybody has tokens of their own") {
     x.me.ceiling.emplace();
     CHECK(x.post("/api/v1/me/tokens", {{"name", "more"}}) == 403);
   }
+  SECTION("which nobody makes whom an issuer or a certificate takes for their owner") {
+    for (const char* method : {"oidc", "certificate"}) {
+      INFO(method);
+      x.me.method = method;
+      CHECK(x.post("/api/v1/me/tokens", {{"name", "more"}}) == 403);
+      CHECK(x.del("/api/v1/me/tokens/" + id) == 403);
+      CHECK(x.get("/api/v1/me/tokens") == 200);
+    }
+    for (const char* method : {"password", "htpasswd", "ldap"}) {
+      INFO(method);
+      x.me.method = method;
+      CHECK(x.post("/api/v1/me/tokens", {{"name", std::string("by ") + method}}) == 201);
+    }
+  }
   SECTION("which an administrator sees and ends") {
     x.be(x.as("user:root"));
     CHECK(x.get("/api/v1/tokens?owner=user:Alice") == 200);
