@@ -50,11 +50,12 @@ Shown show(const Reply& reply, bool registry_path) {
     }
   }
   if (interim) return shown;
+  // Where a request line cannot be read nobody knows what path it names.
+  const bool line_unread = reply.header("Connection") == "close" && (shown.text.find(" 400 ") != std::string::npos ||
+                                                                     shown.text.find(" 414 ") != std::string::npos);
+  if (line_unread && seen["Docker-Distribution-API-Version"] == 0) registry_path = false;
   std::vector<std::string> wanted = {"Date", "X-Request-Id", "X-Content-Type-Options", "Content-Security-Policy"};
   if (registry_path) wanted.emplace_back("Docker-Distribution-API-Version");
-  // A head that was refused was never a request: its answer ends the connection and carries the date only.
-  const bool refused_head = seen.size() == 1 && reply.header("Connection") == "close";
-  if (refused_head) wanted = {"Date"};
   for (const std::string& name : wanted) {
     if (seen[name] != 1) shown.complaint += " " + name + " occurs " + std::to_string(seen[name]) + " times.";
   }
