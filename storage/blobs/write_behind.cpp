@@ -106,6 +106,7 @@ WriteBehind::WriteBehind(FileSystem& files, DirectWriters& writers, Fd direct, i
 
 WriteBehind::~WriteBehind() {
   wait();
+  ignore(flight_.outcome);  // whoever gives the stream up gives its bytes up
   writers_.give_back(std::move(filling_));
   writers_.give_back(std::move(flying_));
   writers_.leave();
