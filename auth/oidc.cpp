@@ -66,6 +66,7 @@ Result<void> check_url(std::string_view url, bool allow_http, std::string_view w
 Result<void> check_oidc_issuer(const OidcIssuer& issuer) {
   if (account_name(issuer.name) != issuer.name)
     return refuse(fmt::format("\"{}\" is no name of an issuer", issuer.name));
+  if (issuer.name == "outside") return refuse("an issuer cannot be called outside: so is the outside token server");
   const auto named = [&issuer](const Result<void>& found) -> Result<void> {
     if (found) return {};
     return refuse(fmt::format("the issuer {}: {}", issuer.name, found.error().message));

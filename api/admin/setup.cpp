@@ -28,6 +28,9 @@ Task<Response> set_up(Context& context) {
   if (!options.enabled || options.setup_secret.empty()) {
     co_return make_error(registry::kIdentityUnknown, "the settings have no set-up secret");
   }
+  // Before the body: once there are users, nobody's is worth the memory.
+  BERTH_CO_TRY(const auto totals, co_await context.identities().totals());
+  if (totals.users > 0) co_return refused(context, "there are users already");
   BERTH_CO_TRY(const Json body, co_await read_object(context));
   Fields fields(body);
   const std::string secret = fields.required_text("secret");
@@ -41,8 +44,6 @@ Task<Response> set_up(Context& context) {
   if (!auth::same_secret_hash(shown, auth::hash_secret(options.setup_secret))) {
     co_return refused(context, "it is wrong");
   }
-  BERTH_CO_TRY(const auto totals, co_await context.identities().totals());
-  if (totals.users > 0) co_return refused(context, "there are users already");
   BERTH_CO_TRY(user.password_hash, co_await hash_chosen(context, password));
   registry::SecretHash hash{};
   std::ranges::transform(shown, hash.begin(), [](char c) { return static_cast<std::byte>(c); });

@@ -427,6 +427,7 @@ TEST_CASE("issuers that are refused") {
   const Row rows[] = {
       {"no name", [](auto& i) { i.name.clear(); }},
       {"an upper-case name", [](auto& i) { i.name = "One"; }},
+      {"the name of the outside token server", [](auto& i) { i.name = "outside"; }},
       {"a name with a colon", [](auto& i) { i.name = "a:b"; }},
       {"plain http", [](auto& i) { i.issuer = "http://a"; }},
       {"no URL", [](auto& i) { i.issuer = "a"; }},
