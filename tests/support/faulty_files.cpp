@@ -81,25 +81,31 @@ FileCall FaultyFiles::fired_at() const {
   return fired_at_;
 }
 
-bool FaultyFiles::fails(FileCall call) {
+std::optional<FileFault> FaultyFiles::fails(FileCall call) {
   const std::lock_guard lock(mutex_);
-  if (!armed_ || (!fault_.calls.empty() && !fault_.calls.contains(call))) return false;
+  if (!armed_ || (!fault_.calls.empty() && !fault_.calls.contains(call))) return std::nullopt;
   ++count_;
   const bool now = fault_.sticky ? count_ >= fault_.nth : count_ == fault_.nth;
   if (now && !fired_) fired_at_ = call;
   fired_ = fired_ || now;
-  return now;
+  if (!now) return std::nullopt;
+  return fault_;
 }
 
-Error FaultyFiles::failure(FileCall call) const {
-  return storage::error_from_errno(fault_.error_number, "injected into " + std::string(to_string(call)));
+namespace {
+
+Error failure(const FileFault& fault, FileCall call) {
+  return storage::error_from_errno(fault.error_number, "injected into " + std::string(to_string(call)));
 }
+
+}  // namespace
 
 template <class T, class Pass>
 Result<T> FaultyFiles::pass(FileCall call, Pass pass_on) {
-  if (!fails(call)) return pass_on();
-  if (fault_.effect == FileFault::Effect::whole) ignore(pass_on());
-  return failure(call);
+  const auto fault = fails(call);
+  if (!fault) return pass_on();
+  if (fault->effect == FileFault::Effect::whole) ignore(pass_on());
+  return failure(*fault, call);
 }
 
 Result<Fd> FaultyFiles::open(const std::string& path, OpenMode mode) {
@@ -108,12 +114,13 @@ Result<Fd> FaultyFiles::open(const std::string& path, OpenMode mode) {
 }
 
 Result<void> FaultyFiles::write_at(int fd, Bytes bytes, std::uint64_t offset) {
-  if (!fails(FileCall::write)) return base_.write_at(fd, bytes, offset);
+  const auto fault = fails(FileCall::write);
+  if (!fault) return base_.write_at(fd, bytes, offset);
   std::size_t written = 0;
-  if (fault_.effect == FileFault::Effect::part) written = bytes.size() / 2;
-  if (fault_.effect == FileFault::Effect::whole) written = bytes.size();
+  if (fault->effect == FileFault::Effect::part) written = bytes.size() / 2;
+  if (fault->effect == FileFault::Effect::whole) written = bytes.size();
   ignore(base_.write_at(fd, bytes.first(written), offset));
-  return failure(FileCall::write);
+  return failure(*fault, FileCall::write);
 }
 
 Result<std::size_t> FaultyFiles::read_at(int fd, std::span<std::byte> out, std::uint64_t offset) {

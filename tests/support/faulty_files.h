@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -92,9 +93,8 @@ class FaultyFiles final : public FilesOver {
   Result<storage::SpaceInfo> space(const std::string& path) override;
 
  private:
-  /// Counts; true when this call is to fail.
-  bool fails(FileCall call);
-  Error failure(FileCall call) const;
+  /// Counts; how this call is to fail, if it is.
+  std::optional<FileFault> fails(FileCall call);
   template <class T, class Pass>
   Result<T> pass(FileCall call, Pass pass_on);
 
