@@ -18,7 +18,9 @@ from small_image import SmallImage
 from with_accounts import ADMIN, READER, Registry, own_namespace
 
 PUBLIC, PRIVATE = "public/small:1", "team/small:1"
-REFUSED = r"unauthori[sz]ed|denied|\b401\b|\b403\b|authentication required|authorization failed|invalid username/password"
+# The last is containerd's, when the refusal comes while it still hands the body over to its HTTP client.
+REFUSED = (r"unauthori[sz]ed|denied|\b401\b|\b403\b|authentication required|authorization failed|invalid username/password"
+           r"|read/write on closed pipe")
 
 
 def refused(action, *arguments):
