@@ -217,19 +217,7 @@ std::string_view HttpResponse::header(std::string_view name) const {
 /// moment, so they hold a share of it.
 class HttpClient::Loop {
  public:
-  explicit Loop(Options options) : options_(std::move(options)) {
-    static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (kReady == CURLE_OK) multi_ = curl_multi_init();
-    if (!multi_) return;
-    curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 16L);
-    // Signals belong to the thread that waits for them, and a peer that closes must not end the process.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    thread_ = std::thread(&Loop::run, this);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  }
+  explicit Loop(Options options) : options_(std::move(options)) {}
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop() {
@@ -242,7 +230,7 @@ class HttpClient::Loop {
     transfer->request = std::move(request);
     {
       std::lock_guard lock(mutex_);
-      if (stopped_ || !multi_) return waiting->complete(stopping());
+      if (stopped_) return waiting->complete(stopping());
       if (in_flight_ >= options_.in_flight_max) {
         return waiting->complete(
             make_error(ErrorCode::unavailable, "too many requests to others are under way", transfer->request.url));
@@ -250,7 +238,8 @@ class HttpClient::Loop {
       transfer->waiting = std::move(waiting);
       ++in_flight_;
       inbox_.push_back(std::move(transfer));
-      curl_multi_wakeup(multi_);
+      if (!thread_.joinable()) launch();
+      if (multi_) curl_multi_wakeup(multi_);
     }
   }
 
@@ -277,7 +266,31 @@ class HttpClient::Loop {
  private:
   static constexpr int kPollMillisecondsMax = 1000;
 
+  /// With the first request: most registries never ask anybody, and libcurl with all it stands on takes memory.
+  void launch() {
+    // Signals belong to the thread that waits for them, and a peer that closes must not end the process.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_ = std::thread(&Loop::run, this);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
   void run() {
+    static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
+    CURLM* multi = kReady == CURLE_OK ? curl_multi_init() : nullptr;
+    if (multi) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 16L);
+    {
+      std::lock_guard lock(mutex_);
+      multi_ = multi;
+      if (!multi) stopped_ = true;
+    }
+    if (!multi) {
+      take_inbox();
+      while (!transfers_.empty()) finish(transfers_.size() - 1, stopping());
+      return;
+    }
     while (take_inbox()) {
       drop_cancelled();
       int running = 0;
@@ -300,7 +313,7 @@ class HttpClient::Loop {
     for (auto& transfer : fresh) {
       transfers_.push_back(std::move(transfer));
       Transfer& last = *transfers_.back();
-      const bool added = !last.waiting->done() && prepare(last, options_.user_agent) &&
+      const bool added = multi_ && !last.waiting->done() && prepare(last, options_.user_agent) &&
                          curl_multi_add_handle(multi_, last.easy) == CURLM_OK;
       if (!added) finish(transfers_.size() - 1, make_error(ErrorCode::internal, "libcurl refuses a request"));
     }
@@ -346,14 +359,14 @@ class HttpClient::Loop {
   }
 
   const Options options_;
-  CURLM* multi_ = nullptr;  // the loop's thread alone, but for curl_multi_wakeup()
+  CURLM* multi_ = nullptr;  // set once, by the loop's thread; used by it alone, but for curl_multi_wakeup()
   mutable std::mutex mutex_;
   std::vector<std::unique_ptr<Transfer>> inbox_;
   std::size_t in_flight_ = 0;
   bool stopped_ = false;
   std::vector<std::unique_ptr<Transfer>> transfers_;  // the loop's thread alone
   std::mutex join_mutex_;
-  std::thread thread_;
+  std::thread thread_;  // made with mutex_ held, unless stopped
 };
 
 HttpClient::HttpClient() : HttpClient(Options{}) {}

@@ -16,6 +16,7 @@ namespace berth::server {
 namespace {
 
 std::size_t password_threads(const auth::AuthOptions& options) {
+  if (!options.enabled) return 1;  // the local socket makes accounts before they are switched on
   return std::max<std::size_t>(1, options.passwords.workers);
 }
 

@@ -73,6 +73,11 @@ class Client:
         repository, tag = name.split(":")
         self.registry.client(ADMIN).expect(200, "HEAD", f"/v2/{repository}/manifests/{tag}", headers={"Accept": f"{MANIFEST}, */*"})
 
+    def absent(self, name):
+        """Checks, as somebody else, that nothing came of a push that was refused."""
+        repository, tag = name.split(":")
+        self.registry.client(ADMIN).expect(404, "HEAD", f"/v2/{repository}/manifests/{tag}")
+
 
 class Docker(Client):
     def start(self):
@@ -307,6 +312,9 @@ class Helm(Client):
     def pushed(self, name):
         super().pushed(self.chart(name) + "/small:1.0.0")
 
+    def absent(self, name):
+        super().absent(self.chart(name) + "/small:1.0.0")
+
 
 class Cosign(Client):
     """Signs what it is asked to push, and verifies what it is asked to pull. What it signs is there before."""
@@ -346,6 +354,9 @@ class Cosign(Client):
         _, body = self.registry.client(ADMIN).expect(200, "GET", f"/v2/{name.split(':')[0]}/referrers/{self.image.digest}")
         check(json.loads(body)["manifests"], "no signature arrived")
 
+    def absent(self, name):
+        pass  # its tag was there before
+
 
 CLIENTS = [Docker, Podman, Buildah, Skopeo, Containerd, Crane, Oras, Regctl, Helm, Cosign]
 
@@ -357,6 +368,7 @@ def life(client):
         client.pull(PUBLIC)
         refused(client.pull, PRIVATE)
         refused(client.push, own)
+        client.absent(own)
         if client.checked:
             refused(client.login, client.name, "wrong")
         else:
