@@ -11,6 +11,7 @@
 
 #include "auth/account_name.h"
 #include "auth/ldap_filter.h"
+#include "auth/ldap_on_demand.h"
 #include "auth/secret_file.h"
 #include "base/log.h"
 
@@ -65,6 +66,8 @@ Result<void> check_ldap_options(const LdapOptions& options) {
 
 Result<std::unique_ptr<LdapDirectory>> LdapDirectory::create(LdapOptions options) {
   BERTH_CHECK(check_ldap_options(options));
+  if (const std::string& problem = libldap().load(); !problem.empty())
+    return make_error(ErrorCode::unavailable, "libldap cannot be loaded: " + problem);
   // libldap sets itself up at its first call, which must not be made by two threads at once.
   int version = 0;
   ldap_get_option(nullptr, LDAP_OPT_PROTOCOL_VERSION, &version);

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "base/completion.h"
+#include "base/shared_library.h"
 
 namespace berth {
 namespace {
@@ -278,7 +279,7 @@ class HttpClient::Loop {
   }
 
   void run() {
-    static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
+    static const CURLcode kReady = libcurl().load().empty() ? curl_global_init(CURL_GLOBAL_DEFAULT) : CURLE_FAILED_INIT;
     CURLM* multi = kReady == CURLE_OK ? curl_multi_init() : nullptr;
     if (multi) curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, 16L);
     {

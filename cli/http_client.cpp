@@ -7,6 +7,8 @@
 #include <memory>
 #include <string_view>
 
+#include "base/shared_library.h"
+
 namespace berth::cli {
 namespace {
 
@@ -49,7 +51,7 @@ Lines lines_of(const HttpRequest& request) {
 }  // namespace
 
 std::variant<HttpAnswer, Unreachable> send(const HttpRequest& request) {
-  static const CURLcode kReady = curl_global_init(CURL_GLOBAL_DEFAULT);
+  static const CURLcode kReady = libcurl().load().empty() ? curl_global_init(CURL_GLOBAL_DEFAULT) : CURLE_FAILED_INIT;
   std::unique_ptr<CURL, void (*)(CURL*)> curl(kReady == CURLE_OK ? curl_easy_init() : nullptr, &curl_easy_cleanup);
   if (!curl) return Unreachable{"libcurl cannot be used"};
   HttpAnswer answer;

@@ -28,6 +28,7 @@
 #include "server/data_directory.h"
 #include "server/server.h"
 #include "server/shutdown.h"
+#include "server/start_memory.h"
 #include "storage/ballast.h"
 #include "storage/blobs/blob_store.h"
 #include "storage/file_system.h"
@@ -254,6 +255,7 @@ int serve(const cli::ServeCall& call) {
   accounts = *std::move(opened_accounts);
   reload.attach(*accounts);
   service->attach(accounts->backends(*registry));
+  server::give_back_start_memory();
   lifecycle.started.store(true);
   log::info("ready");
 

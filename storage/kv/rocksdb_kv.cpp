@@ -117,6 +117,9 @@ rocksdb::DBOptions database_options(const RocksDbOptions& options) {
   db.avoid_flush_during_recovery = true;   // a crash loop must not grow a pile of little files
   db.skip_stats_update_on_db_open = true;  // it reads a block of every file
   db.max_open_files = options.open_files_max;
+  // With a bound on open files at most 16 of each family are opened at once; sixteen threads for each family, which is the
+  // default, take longer to make than that.
+  db.max_file_opening_threads = 1;
 
   // What bounds memory and threads: a small process, one writer.
   db.db_write_buffer_size = options.wal_bytes_max;  // memtables hold what the log holds
@@ -416,16 +419,19 @@ class RocksStore final : public Store {
   std::atomic<std::uint64_t> version_{0};
 };
 
-/// A gap in the numbers of a log is an acknowledged change that is gone. What a crash can lose is near the end, so that
-/// is where we look, for a fraction of a second at most.
-Result<void> check_log_numbers(Store& store, Family log) {
-  constexpr int kEntriesMax = 100'000;
+/// A gap in the numbers of a log is an acknowledged change that is gone. What a crash can lose is what was not in a table
+/// file yet, so the entries that were read back from the write-ahead log are looked at, `unsaved` of them, and a few
+/// before, for a fraction of a second at most.
+Result<void> check_log_numbers(Store& store, Family log, std::uint64_t unsaved) {
+  constexpr std::uint64_t kEntriesBefore = 1'000;
+  constexpr std::uint64_t kEntriesMax = 100'000;
   constexpr auto kTimeMax = std::chrono::milliseconds(200);
+  const std::uint64_t entries = std::min(kEntriesMax, unsaved + kEntriesBefore);
   const auto started = std::chrono::steady_clock::now();
   BERTH_TRY(const auto view, store.view());
   BERTH_TRY(const auto cursor, view->reader(Tier::any).scan(log, {}, Direction::backward));
   std::optional<std::uint64_t> newer;
-  for (int seen = 0; cursor->valid() && seen < kEntriesMax; cursor->next(), ++seen) {
+  for (std::uint64_t seen = 0; cursor->valid() && seen < entries; cursor->next(), ++seen) {
     if (seen % 256 == 255 && std::chrono::steady_clock::now() - started > kTimeMax) return {};
     const std::string& name = store.schema()[log].name;
     if (cursor->key().size() != 8) {
@@ -522,11 +528,12 @@ Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions option
   if (options.env == nullptr) {
     BERTH_TRY(probe, DiskProbe::open(options.directory / "CURRENT"));
   }
-  std::unique_ptr<Store> store =
-      std::make_unique<RocksStore>(std::move(schema), std::move(database), std::move(probe));
+  std::unique_ptr<Store> store = std::make_unique<RocksStore>(std::move(schema), database, std::move(probe));
   for (std::size_t family = 0; family < store->schema().size(); ++family) {
     if (store->schema()[family].access != Access::log) continue;
-    BERTH_CHECK(check_log_numbers(*store, static_cast<Family>(family)));
+    std::uint64_t unsaved = 0;
+    database->db->GetIntProperty(database->families[family], rocksdb::DB::Properties::kNumEntriesActiveMemTable, &unsaved);
+    BERTH_CHECK(check_log_numbers(*store, static_cast<Family>(family), unsaved));
   }
   return store;
 }

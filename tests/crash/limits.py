@@ -156,7 +156,7 @@ def memory_after_start():
         for _ in range(20):
             berth.client().request("GET", "/v2/")
         resident = berth.memory()
-        check(resident < 32 * MIB, f"{resident / MIB:.1f} MiB resident after start")
+        check(resident < 20 * MIB, f"{resident / MIB:.1f} MiB resident after start")
         return f"{resident / MIB:.1f} MiB resident, ready in {berth.ready_seconds * 1000:.0f} ms"
 
 

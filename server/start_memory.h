@@ -1,0 +1,11 @@
+// What only the start needed.
+#pragma once
+
+namespace berth::server {
+
+/// Gives memory back that was used to read settings, open the store and recover: free parts of the heap, and pages of
+/// code and constants, which the kernel maps in again from the file if somebody comes by (a microsecond for 64 KiB).
+/// Blocks for about a millisecond. Call it once, when all is up.
+void give_back_start_memory();
+
+}  // namespace berth::server
