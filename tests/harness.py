@@ -213,7 +213,8 @@ class Client:
     def push_blob(self, repository, data):
         headers, _ = self.expect(202, "POST", f"/v2/{repository}/blobs/uploads/", headers={"Content-Length": "0"})
         digest = sha256(data)
-        self.expect(201, "PUT", f"{headers['location']}?digest={digest}", body=data,
+        location = headers["location"].removeprefix(f"http://{self.host}:{self.port}")  # other registries say more in it
+        self.expect(201, "PUT", f"{location}{'&' if '?' in location else '?'}digest={digest}", body=data,
                     headers={"Content-Type": "application/octet-stream"})
         return digest
 

@@ -19,6 +19,8 @@ DIRECT = {
     "regctl": ("v0.11.7", "github.com/regclient/regclient/cmd/regctl"),
     "helm": ("v3.22.0", "helm.sh/helm/v3/cmd/helm"),
     "cosign": ("v3.1.3", "github.com/sigstore/cosign/v3/cmd/cosign"),
+    "actionlint": ("v1.7.12", "github.com/rhysd/actionlint/cmd/actionlint"),
+    "syft": ("v1.52.0", "github.com/anchore/syft/cmd/syft"),
     "registry": ("v3.1.2", "github.com/distribution/distribution/v3/cmd/registry"),  # a peer for tests/bench
 }
 WRAPPED = {

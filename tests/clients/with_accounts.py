@@ -73,20 +73,23 @@ class Registry(Berth):
         self.certs = os.path.join(work, "certs")
         self.ca = os.path.join(self.certs, "ca.crt")
         run(BERTH, "certs", "dev", "--out", self.certs, "--name", HOST)
-        tls = {"certificate": f"{self.certs}/tls.crt", "key": f"{self.certs}/tls.key"}
-        if client_ca:
-            tls.update(client_ca=client_ca, client_certificates="optional")
         # A listener on loopback is called by the name of public_url alone, and that needs a port that is known before.
         self.port = free_port()
-        listeners = [{"address": f"[::1]:{self.port}", "tls": tls, "serve": ["registry", "health"]}]
-        if plain:
-            listeners.append({"address": "127.0.0.1:0", "serve": ["registry", "health"]})
         self.config = os.path.join(work, "berth.yaml")
-        with open(self.config, "w") as f:
-            f.write(f"public_url: https://{self.address}\nlisteners: {yaml(listeners)}\nauth: {yaml(dict({'users': True}, **(auth or {})))}\ngrants: {yaml(grants)}\n")
+        self.write_settings(grants, auth, client_ca, plain)
         self.passwords = {name: secrets.token_urlsafe(15) for name in (ADMIN, *users)}
         self.missing = list(self.passwords)
         self.plain_port = None
+
+    def write_settings(self, grants, auth=None, client_ca=None, plain=False):
+        tls = {"certificate": f"{self.certs}/tls.crt", "key": f"{self.certs}/tls.key"}
+        if client_ca:
+            tls.update(client_ca=client_ca, client_certificates="optional")
+        listeners = [{"address": f"[::1]:{self.port}", "tls": tls, "serve": ["registry", "health"]}]
+        if plain:
+            listeners.append({"address": "127.0.0.1:0", "serve": ["registry", "health"]})
+        with open(self.config, "w") as f:
+            f.write(f"public_url: https://{self.address}\nlisteners: {yaml(listeners)}\nauth: {yaml(dict({'users': True}, **(auth or {})))}\ngrants: {yaml(grants)}\n")
 
     def start(self, timeout=60):
         port_file = self.log_path + ".port"
