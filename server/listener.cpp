@@ -52,6 +52,14 @@ std::string text_of(const asio::ip::address& address) {
   return address.to_string();
 }
 
+void bind_to(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, boost::system::error_code& error) {
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
+  // "::" serves IPv4 too, whatever the system's default is.
+  if (!error && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!endpoint.address().is_unspecified()), error);
+  if (!error) acceptor.bind(endpoint, error);
+}
+
 /// Says why and hangs up, without waiting for anything.
 void turn_away(const Descriptor& descriptor, std::string_view reason, unsigned status = 503) {
   const auto response = error_response(status, reason);
@@ -111,11 +119,15 @@ Result<void> Acceptor::open_one(const ListenerOptions& options) {
   BERTH_TRY(const auto endpoint, resolve(io_, options));
   tcp::acceptor acceptor(io_);
   boost::system::error_code error;
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  // "::" serves IPv4 too, whatever the system's default is.
-  if (!error && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(!endpoint.address().is_unspecified()), error);
-  if (!error) acceptor.bind(endpoint, error);
+  if (options.passed_socket >= 0) {
+    // The kernel's word: a socket for "[::]" may stand for a listener at "0.0.0.0".
+    sockaddr_storage bound{};
+    socklen_t size = sizeof bound;
+    (void)::getsockname(options.passed_socket, reinterpret_cast<sockaddr*>(&bound), &size);
+    acceptor.assign(bound.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), options.passed_socket, error);
+  } else {
+    bind_to(acceptor, endpoint, error);
+  }
   if (!error) acceptor.listen(kBacklog, error);
   if (!error) acceptor.native_non_blocking(true, error);
   if (error) {

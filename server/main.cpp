@@ -26,7 +26,9 @@
 #include "server/auth_options.h"
 #include "server/certificate_list.h"
 #include "server/data_directory.h"
+#include "server/passed_sockets.h"
 #include "server/server.h"
+#include "server/service_manager.h"
 #include "server/shutdown.h"
 #include "server/start_memory.h"
 #include "storage/ballast.h"
@@ -180,6 +182,12 @@ int serve(const cli::ServeCall& call) {
   const std::size_t files_max = server::raise_open_files_limit();
   log::info("berth starts", {{"version", BERTH_VERSION}, {"data", data->path()}, {"open_files_max", files_max}});
 
+  server::ServiceManager manager(call.sources.environment, ::getpid());
+  auto server_options = server::server_options(settings);
+  auto passed = server::passed_sockets(call.sources.environment, ::getpid());
+  if (!passed) return fail(passed.error());
+  if (auto adopted = server::adopt_sockets(*passed, server_options.listeners); !adopted) return fail(adopted.error());
+
   SystemClock clock;
   SystemEntropy entropy;
   const auto threads = server::thread_counts(settings, std::thread::hardware_concurrency());
@@ -205,7 +213,11 @@ int serve(const cli::ServeCall& call) {
   };
   auto service = api::make_service(std::move(service_options), lifecycle, clock, entropy);
   server::ListenerGate gate(*service, settings, entropy);
-  auto server = server::make_server(server::server_options(settings), gate, buffers, disk_pool, entropy,
+  server_options.on_tick = [&manager, &lifecycle, tick = std::move(server_options.on_tick)] {
+    tick();
+    manager.tick(std::chrono::steady_clock::now(), lifecycle.loop_heartbeat_ms.load(std::memory_order_relaxed));
+  };
+  auto server = server::make_server(std::move(server_options), gate, buffers, disk_pool, entropy,
                                     lifecycle.loop_heartbeat_ms);
   listening = server.get();
   if (auto started = server->start(); !started) return fail(started.error());
@@ -258,8 +270,10 @@ int serve(const cli::ServeCall& call) {
   server::give_back_start_memory();
   lifecycle.started.store(true);
   log::info("ready");
+  manager.ready();
 
   signals.wait_for_stop();
+  manager.stopping();
   lifecycle.draining.store(true);
   server->stop();
   accounts->stop();

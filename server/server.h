@@ -23,6 +23,7 @@ struct ListenerOptions {
   std::uint16_t port = 5000;  ///< 0: the kernel chooses; see Server::ports()
   bool loopback = true;       ///< trusted because only this machine reaches it
   std::optional<TlsOptions> tls = std::nullopt;
+  int passed_socket = -1;  ///< listens already at that address and is taken over; -1: there is none
 };
 
 struct ServerOptions {
