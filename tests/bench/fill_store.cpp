@@ -1,12 +1,15 @@
 // Fills an index with many manifests through the same commands that pushes use, without a server in between:
 //
-//   fill_store INDEX_DIRECTORY MANIFESTS [MANIFESTS_PER_REPOSITORY]
+//   fill_store INDEX_DIRECTORY MANIFESTS [MANIFESTS_PER_REPOSITORY [PREFIX]]
 //
-// For the start-up and growth measurements, which want a million of them in a minute rather than in ten.
+// Repositories are PREFIX0, PREFIX1…; one manifest a repository is an empty index, more are images that share a config and
+// a layer. For the start-up and growth measurements, which want a million of them in a minute rather than in ten.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -97,14 +100,9 @@ oci::Digest add_blob(Filler& filler, const oci::RepositoryName& repository, std:
   return digest;
 }
 
-void add_manifest(Filler& filler, const oci::RepositoryName& repository, const oci::Digest& config,
-                  const oci::Digest& layer, std::size_t number) {
-  const std::string body =
-      R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":)"
-      R"("application/vnd.oci.image.config.v1+json","digest":")" + config.to_string() +
-      R"(","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":")" + layer.to_string() +
-      R"(","size":4096}],"annotations":{"number":")" + std::to_string(number) + R"("}})";
-  auto parsed = or_die(oci::parse_manifest(body, oci::kImageManifestType, oci::ManifestLimits{}));
+void add_manifest(Filler& filler, const oci::RepositoryName& repository, const std::string& body, std::string_view type,
+                  std::size_t number) {
+  auto parsed = or_die(oci::parse_manifest(body, type, oci::ManifestLimits{}));
   const auto tag = or_die(oci::Tag::parse("v" + std::to_string(number)));
   registry::PutManifest command{.context = filler.context(), .repository = repository, .digest = oci::sha256(body),
                                 .manifest = std::make_shared<const oci::Manifest>(std::move(parsed)),
@@ -112,26 +110,49 @@ void add_manifest(Filler& filler, const oci::RepositoryName& repository, const o
   filler.add(std::move(command));
 }
 
+std::string image(const oci::Digest& config, const oci::Digest& layer, std::size_t number) {
+  return R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":)"
+         R"("application/vnd.oci.image.config.v1+json","digest":")" + config.to_string() +
+         R"(","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":")" + layer.to_string() +
+         R"(","size":4096}],"annotations":{"number":")" + std::to_string(number) + R"("}})";
+}
+
+std::string empty_index(std::size_t number) {
+  return R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{"number":")" +
+         std::to_string(number) + R"("}})";
+}
+
+/// One repository with the manifests [begin, end).
+void add_images(Filler& filler, const oci::RepositoryName& repository, std::size_t begin, std::size_t end) {
+  const auto config = add_blob(filler, repository, "{}");
+  const auto layer = add_blob(filler, repository, std::string(4096, static_cast<char>('a' + begin % 26)));
+  filler.flush();  // commands that do not wait for each other have no order among them
+  for (; begin < end; ++begin) add_manifest(filler, repository, image(config, layer, begin), oci::kImageManifestType, begin);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc < 3) {
-    std::fprintf(stderr, "usage: fill_store INDEX_DIRECTORY MANIFESTS [MANIFESTS_PER_REPOSITORY]\n");
+    std::fprintf(stderr, "usage: fill_store INDEX_DIRECTORY MANIFESTS [MANIFESTS_PER_REPOSITORY [PREFIX]]\n");
     return 2;
   }
   const std::size_t manifests = std::strtoull(argv[2], nullptr, 10);
   const std::size_t per_repository = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 100;
+  const std::string prefix = argc > 4 ? argv[4] : "fill/repository";
+  if (per_repository == 0) return 2;
   kv::RocksDbOptions options;
   options.directory = argv[1];
   auto store = or_die(kv::open_rocksdb(registry::schema(), options));
   {
     Filler filler(*store);
-    for (std::size_t n = 0; n < manifests;) {
-      const auto repository = or_die(oci::RepositoryName::parse("fill/repository" + std::to_string(n / per_repository)));
-      const auto config = add_blob(filler, repository, "{}");
-      const auto layer = add_blob(filler, repository, std::string(4096, static_cast<char>('a' + n / per_repository % 26)));
-      filler.flush();  // commands that do not wait for each other have no order among them
-      for (std::size_t i = 0; i < per_repository && n < manifests; ++i, ++n) add_manifest(filler, repository, config, layer, n);
+    for (std::size_t n = 0; n < manifests; n += per_repository) {
+      const auto repository = or_die(oci::RepositoryName::parse(prefix + std::to_string(n / per_repository)));
+      if (per_repository == 1) {
+        add_manifest(filler, repository, empty_index(n), oci::kImageIndexType, n);
+      } else {
+        add_images(filler, repository, n, std::min(n + per_repository, manifests));
+      }
     }
     filler.flush();
   }

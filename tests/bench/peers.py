@@ -1,5 +1,6 @@
 """The servers that the benchmarks compare: berth, the registries that can be had, and nginx as the physical limit."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,24 +15,43 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 from harness import BERTH, Client, Failure, run
 from tools import tool
 
-TICK = os.sysconf("SC_CLK_TCK")
-
-
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
 
+def process_clock(pid):
+    """Seconds that a process has used, its ended threads included, to the nanosecond: the kernel's clock of another process
+    has the number that the C macro MAKE_PROCESS_CPUCLOCK makes of its id."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+class Certificate:
+    """What a private authority gives to 127.0.0.1: one ECDSA P-256 key for all servers that speak TLS."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp(prefix="berth-bench-certs-")
+        run(BERTH, "certs", "dev", "--out", self.folder, "--name", "localhost")
+        os.chmod(self.folder, 0o755)
+        self.authority, self.certificate, self.key = (f"{self.folder}/{name}" for name in ("ca.crt", "tls.crt", "tls.key"))
+
+    def close(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
 class Server:
-    """One server on 127.0.0.1 with its data in a folder of its own. Subclasses say how it is started."""
+    """One server on 127.0.0.1 with its data in a folder of its own. Subclasses say how it is started. With a certificate it
+    speaks TLS on a second port."""
 
     name = "?"
     is_registry = True
 
-    def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix=f"berth-bench-{self.name.split()[0]}-")
+    def __init__(self, certificate=None):
+        self.folder = tempfile.mkdtemp(prefix=f"berth-bench-{self.name}-")
         self.port = free_port()
+        self.certificate = certificate
+        self.tls_port = free_port() if certificate else None
         self.process = None
         self.ready_seconds = None
 
@@ -74,12 +94,7 @@ class Server:
         return found
 
     def cpu_seconds(self):
-        total = 0
-        for pid in self.processes():
-            with open(f"/proc/{pid}/stat") as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICK
+        return sum(process_clock(pid) for pid in self.processes())
 
     def resident_mib(self):
         total = 0
@@ -105,8 +120,18 @@ class Server:
 class Berth(Server):
     name = "berth"
 
+    def __init__(self, certificate=None, settings=None):
+        super().__init__(certificate)
+        self.data = self.folder + "/data"
+        self.settings = dict(settings or {})
+
     def command(self):
-        return [BERTH, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", self.folder + "/data"]
+        listeners = [{"address": f"127.0.0.1:{self.port}"}]
+        if self.certificate:
+            tls = {"certificate": self.certificate.certificate, "key": self.certificate.key}
+            listeners.append({"address": f"127.0.0.1:{self.tls_port}", "tls": tls})
+        settings = {"listeners": json.dumps(listeners), **self.settings}
+        return [BERTH, "serve", "--data", self.data, *(word for item in settings.items() for word in ("--set", "=".join(item)))]
 
     def version(self):
         return run(BERTH, "version").strip().removeprefix("berth ")
@@ -165,12 +190,17 @@ class Nginx(Server):
         path = self.folder + "/nginx.conf"
         temps = "\n".join(f"  {kind}_temp_path {self.folder}/temp;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         user = "user root;\n" if os.getuid() == 0 else ""
+        tls = "" if not self.certificate else f"""    listen 127.0.0.1:{self.tls_port} ssl reuseport;
+    ssl_certificate {self.certificate.certificate};
+    ssl_certificate_key {self.certificate.key};
+    ssl_protocols TLSv1.3;
+"""
         with open(path, "w") as f:
             f.write(f"""{user}worker_processes auto;
 daemon off;
 pid {self.folder}/pid;
 error_log {self.folder}/log;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
   access_log off;
   sendfile on;
@@ -181,7 +211,7 @@ http {{
 {temps}
   server {{
     listen 127.0.0.1:{self.port} reuseport;
-    root {self.folder}/data;
+{tls}    root {self.folder}/data;
     dav_methods PUT;
     create_full_put_path on;
   }}
