@@ -6,6 +6,7 @@
 #include <ostream>
 
 #include "cli/certs.h"
+#include "cli/client_config.h"
 #include "cli/commands.h"
 #include "cli/management.h"
 #include "config/keys.h"
@@ -26,6 +27,7 @@ struct Arguments {
   std::string timeout;
   std::string output = "table";
   DevCertificatesCall certificates;
+  ClientConfigCall client_config;
 };
 
 void add_config_options(CLI::App& command, Arguments& arguments) {
@@ -133,6 +135,26 @@ struct Commands {
         ->allow_extra_args(false);
     certs_dev->add_flag("--force", arguments.certificates.force, "replace what is in the folder, the authority too");
 
+    client_config = app.add_subcommand(
+        "client-config", "print what a machine needs whose docker, containerd, podman or k3s uses this registry");
+    client_config->add_option("client", arguments.client_config.client, "docker, containerd, podman or k3s")
+        ->type_name("CLIENT")
+        ->required()
+        ->check(CLI::IsMember({"docker", "containerd", "podman", "k3s"}));
+    client_config
+        ->add_option("--address", arguments.client_config.address, "URL of the registry (default: as the settings say)")
+        ->type_name("URL");
+    client_config
+        ->add_option("--ca", arguments.client_config.ca_file,
+                     "the authority that the machine shall trust (default: ca.crt beside the certificate of the settings)")
+        ->type_name("FILE");
+    client_config
+        ->add_option("--mirror-of", arguments.client_config.mirror_of,
+                     "ask this registry for another one's images first, as docker.io")
+        ->type_name("REGISTRY");
+    add_config_options(*client_config, arguments);
+    add_output_option(*client_config, arguments);
+
     version = app.add_subcommand("version", "say which berth this is");
     add_output_option(*version, arguments);
 
@@ -142,7 +164,7 @@ struct Commands {
 
   CLI::App app{"berth: a container registry in one program", "berth"};
   std::optional<Management> management;
-  CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *version;
+  CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *client_config, *version;
 };
 
 /// "; did you mean x?" when something near exists.
@@ -208,12 +230,18 @@ int parse_and_run(int argc, const char* const* argv, const Program& program) {
     return static_cast<int>(kUsage);
   };
   if (*commands.certs_dev) return make_dev_certificates(arguments.certificates, program);
-  if (*commands.version) return show_version(arguments.output == "json" ? Output::json : Output::table, program);
+  const auto output = arguments.output == "json" ? Output::json : Output::table;
+  if (*commands.version) return show_version(output, program);
   if (*commands.schema) return config_schema(program);
   if (*commands.reference) return config_reference(program);
   if (const auto code = commands.management->run(program)) return *code;
   config::Sources sources;
   if (auto problem = fill_sources(arguments, program, sources)) return wrong(*problem);
+  if (*commands.client_config) {
+    arguments.client_config.sources = std::move(sources);
+    arguments.client_config.output = output;
+    return client_config(arguments.client_config, program);
+  }
   // Not for `health`: it may run where the files that settings name are not.
   if (!*commands.health) sources.check = program.check;
   if (*commands.check) return config_check(sources, program);

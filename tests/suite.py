@@ -176,6 +176,7 @@ def step_clients(options):
     """real clients: docker, skopeo, podman, buildah, umoci, containerd, crane, oras, regctl, helm, cosign, BuildKit"""
     script("clients", "clients/clients.py")
     script("clients", "clients/over_tls.py")
+    script("clients", "clients/client_config.py")
     script("clients", "clients/certificate_swaps.py")
 
 
