@@ -95,7 +95,7 @@ def measure(key, options, servers):
         print(pages.table(ROWS[key], results, problems), flush=True)
         for verdict in pages.verdicts(ROWS[key], results):
             print("   " + " | ".join(verdict), flush=True)
-    return {"title": row.title, "date": pages.today(), "results": results, "problems": problems}
+    return {"title": row.title, "date": pages.today(), "apart": bool(options.only), "results": results, "problems": problems}
 
 
 def main():
@@ -108,11 +108,20 @@ def main():
         print(f"warning: {pages.noise(quiet)}", flush=True)
     began, times_before = time.monotonic(), pages.cpu_times()
     data = {"date": pages.today(), "command": "tests/bench/run" + (f" --repeat {options.repeat}" if options.repeat else ""),
-            "machine": pages.machine(), "quiet": quiet, "versions": {}, "problems": [], "rows": {}}
+            "machine": pages.machine(), "quiet": quiet, "versions": {}, "problems": [], "rows": {},
+            "minutes": 0, "stolen": 0}
     kept = not options.short and (options.keep or not (options.only or options.peers))
     if kept and options.only:
         data = pages.kept_before(data)
     growth.STORES.want([ROWS[key] for key in options.wanted], options.short)
+
+    def keep():
+        if kept and data["rows"]:
+            if not options.only:
+                data["minutes"] = (time.monotonic() - began) / 60
+                data["stolen"] = round(pages.share(times_before, pages.cpu_times(), 2), 4)
+            pages.save(ROWS, data)
+
     certificate = Certificate()
     servers = {}
     try:
@@ -121,14 +130,13 @@ def main():
         for key in options.wanted:
             def one(key=key):
                 data["rows"][key] = measure(key, options, servers)
-                if kept:  # after each row: what a later one breaks does not take it along
-                    data["minutes"] = (time.monotonic() - began) / 60
-                    data["stolen"] = round(pages.share(times_before, pages.cpu_times(), 2), 4)
-                    pages.save(ROWS, data)
                 check(not data["rows"][key]["problems"], "\n".join(data["rows"][key]["problems"]))
+
+            failed = len(report.failed)
             report.case(key, one)
-            if key not in data["rows"]:
+            if len(report.failed) > failed and key not in data["rows"]:
                 data["problems"].append(f"the row {key}")
+            keep()  # after each row: what a later one breaks does not take it along
     finally:
         for server in servers.values():
             server.close()

@@ -2,8 +2,8 @@
 //
 //   fill_store INDEX_DIRECTORY MANIFESTS [MANIFESTS_PER_REPOSITORY [PREFIX]]
 //
-// Repositories are PREFIX0, PREFIX1…; one manifest a repository is an empty index, more are images that share a config and
-// a layer. For the start-up and growth measurements, which want a million of them in a minute rather than in ten.
+// Repositories are PREFIX0, PREFIX1…; one manifest a repository is an empty index, more are images that share a config
+// and a layer. For the start-up and growth measurements, which want a million of them in a minute rather than in ten.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -94,8 +94,12 @@ oci::Digest add_blob(Filler& filler, const oci::RepositoryName& repository, std:
   const oci::Digest digest = oci::sha256(bytes);
   const std::size_t size = bytes.size();
   registry::CommitBlob::Inline content{std::make_shared<const std::string>(std::move(bytes))};
-  registry::CommitBlob command{.context = filler.context(), .repository = repository, .digest = digest, .size = size,
-                               .content = std::move(content), .periods = {}};
+  registry::CommitBlob command{.context = filler.context(),
+                               .repository = repository,
+                               .digest = digest,
+                               .size = size,
+                               .content = std::move(content),
+                               .periods = {}};
   filler.add(std::move(command));
   return digest;
 }
@@ -104,17 +108,22 @@ void add_manifest(Filler& filler, const oci::RepositoryName& repository, const s
                   std::size_t number) {
   auto parsed = or_die(oci::parse_manifest(body, type, oci::ManifestLimits{}));
   const auto tag = or_die(oci::Tag::parse("v" + std::to_string(number)));
-  registry::PutManifest command{.context = filler.context(), .repository = repository, .digest = oci::sha256(body),
+  registry::PutManifest command{.context = filler.context(),
+                                .repository = repository,
+                                .digest = oci::sha256(body),
                                 .manifest = std::make_shared<const oci::Manifest>(std::move(parsed)),
-                                .body = std::make_shared<const std::string>(body), .reference = tag, .periods = {}};
+                                .body = std::make_shared<const std::string>(body),
+                                .reference = tag,
+                                .periods = {}};
   filler.add(std::move(command));
 }
 
 std::string image(const oci::Digest& config, const oci::Digest& layer, std::size_t number) {
   return R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":)"
-         R"("application/vnd.oci.image.config.v1+json","digest":")" + config.to_string() +
-         R"(","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":")" + layer.to_string() +
-         R"(","size":4096}],"annotations":{"number":")" + std::to_string(number) + R"("}})";
+         R"("application/vnd.oci.image.config.v1+json","digest":")" +
+         config.to_string() +
+         R"(","size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":")" +
+         layer.to_string() + R"(","size":4096}],"annotations":{"number":")" + std::to_string(number) + R"("}})";
 }
 
 std::string empty_index(std::size_t number) {
@@ -127,7 +136,8 @@ void add_images(Filler& filler, const oci::RepositoryName& repository, std::size
   const auto config = add_blob(filler, repository, "{}");
   const auto layer = add_blob(filler, repository, std::string(4096, static_cast<char>('a' + begin % 26)));
   filler.flush();  // commands that do not wait for each other have no order among them
-  for (; begin < end; ++begin) add_manifest(filler, repository, image(config, layer, begin), oci::kImageManifestType, begin);
+  for (; begin < end; ++begin)
+    add_manifest(filler, repository, image(config, layer, begin), oci::kImageManifestType, begin);
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ class GrowthRepositories(Growth):
 
 class GrowthStart(Row):
     title = "growth: start with 1.1 million manifests"
-    how = "from exec to `/readyz`, on a store of fill_store, after a stop by SIGTERM"
+    note = "From exec to `/readyz` on a store of fill_store, after a stop by SIGTERM."
     servers = ["berth"]
     higher_is_better = False
     sizes = Growth.sizes
@@ -172,14 +172,15 @@ class GrowthConnections(Row):
 
 class Streams(Row):
     title = "a small GET while two clients pull and two push large blobs as fast as they can"
-    how = "load streams PORT 4 SMALL LARGE TO 128: GETs 500 a second, 4 s alone and 4 s beside the others"
-    note = ("The four clients run at a lower priority (nice 10): elsewhere they have machines of their own, and here their own "
-            "turns on the two cores would be what is measured. `fair` is the slower of the two clients over the faster. Each "
-            "server is a fresh one. Compare nginx: the row is also about who gets a core.")
+    how = "load streams PORT 4 SMALL LARGE TO 128"
+    note = ("A client asks 500 times a second, 4 s alone and 4 s beside the others. Those run at a lower priority (nice 10): "
+            "elsewhere they have machines of their own, and here their own turns on the cores would be what is measured. Fair is "
+            "the slower of two clients over the faster. Each server is a fresh one. See nginx, too: the row is also about who "
+            "gets a core.")
     servers = ["berth", "distribution", "olareg", "nginx"]
     repeats = 3
     higher_is_better = False
-    targets = (Bound("times idle p99", 5), AtMost("busy p99 ms", 1, "nginx"))
+    targets = (Bound("times idle p99", 5),)
 
     def open(self, servers):
         self.blob = Blob(8 if self.short else 256)

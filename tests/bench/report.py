@@ -86,7 +86,7 @@ def line(cells):
     return "| " + " | ".join(cells) + " |"
 
 
-def table(row, results, problems):
+def table(row, results, problems, remark=""):
     lines = [f"### {row.title}", ""]
     if results:
         metrics = list(dict.fromkeys(metric for values in results.values() for metric in values))
@@ -102,7 +102,7 @@ def table(row, results, problems):
                 cells.append(f"{shown(ratio)} ×" if ratio else "")
             lines.append(line(cells))
     how = getattr(row(False), "how", "")
-    lines += ["", *([f"`{how}`. " + row.note] if how else [row.note])]
+    lines += ["", " ".join(text for text in (f"`{how}`." if how else "", row.note, remark) if text)]
     lines += [f"Not measured: {problem.splitlines()[-1]}" for problem in problems]
     return "\n".join(lines).strip() + "\n"
 
@@ -140,7 +140,11 @@ def page(rows, data):
     if data["problems"]:
         lines += ["", *(f"- Not measured: {problem}" for problem in data["problems"])]
     lines += ["", overview(rows, data["rows"])]
-    lines += [table(row, data["rows"][key]["results"], data["rows"][key]["problems"]) for key, row in rows.items() if key in data["rows"]]
+    for key, row in rows.items():
+        if key in data["rows"]:
+            one = data["rows"][key]
+            remark = f"Measured {one['date']}, apart from the others." if one.get("apart") else ""
+            lines.append(table(row, one["results"], one["problems"], remark))
     return "\n".join(lines)
 
 

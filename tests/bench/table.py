@@ -13,6 +13,7 @@ from work import Blob, curl, finish, hash_alone, load, push_blob, upload_url, ur
 class Push(Row):
     how = "curl -T BLOB -H 'Expect:' UPLOAD, a new blob each time, after a sync; openssl speed -bytes 16384 -evp sha256"
     note = "nginx neither hashes nor syncs; olareg does not sync."
+    repeats = 7
     targets = (AtLeast("MiB/s", 2, "the best registry"), HashAndWrite())
     megabytes, clients = 0, 0
 
@@ -50,9 +51,9 @@ class PushFour(Push):
 
 class Pull(Row):
     how = "curl -o /dev/null, several times over one connection"
+    repeats = 7
     clients = 1
     tls = False
-    options = ()
 
     def open(self, servers):
         self.size = 8 if self.short else 256
@@ -211,7 +212,7 @@ class Catalog(Row):
 class Start(Row):
     servers = REGISTRIES
     title = "start with an empty store"
-    how = "from exec to the first answer as a registry (berth: `/readyz`)"
+    note = "From exec to the first answer as a registry; berth's is `/readyz`."
     higher_is_better = False
     targets = (Bound("ready ms", 30), Bound("resident MiB", 20))
 

@@ -30,7 +30,9 @@ std::string field(std::string_view head, std::string_view name) {
   return {};
 }
 
-unsigned status_of(const std::string& head) { return static_cast<unsigned>(std::strtoul(head.c_str() + 9, nullptr, 10)); }
+unsigned status_of(const std::string& head) {
+  return static_cast<unsigned>(std::strtoul(head.c_str() + 9, nullptr, 10));
+}
 
 }  // namespace
 
@@ -55,7 +57,11 @@ Connection::~Connection() { ::close(fd_); }
 
 void Connection::begin(std::string_view method, std::string_view path, std::string_view type) {
   request_.clear();
-  request_.append(method).append(" ").append(path).append(" HTTP/1.1\r\nHost: 127.0.0.1:").append(std::to_string(port_));
+  request_.append(method)
+      .append(" ")
+      .append(path)
+      .append(" HTTP/1.1\r\nHost: 127.0.0.1:")
+      .append(std::to_string(port_));
   request_.append("\r\n").append(extra_);
   if (!type.empty()) request_.append("Content-Type: ").append(type).append("\r\n");
 }
@@ -182,8 +188,9 @@ double percentile(std::vector<double>& values, double share) {
 }
 
 void report(const char* unit, std::size_t done, double seconds, std::vector<double>& latencies_ms) {
-  std::printf("{\"%s\": %zu, \"seconds\": %.4f, \"per_second\": %.1f, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", unit, done,
-              seconds, static_cast<double>(done) / seconds, percentile(latencies_ms, 0.5), percentile(latencies_ms, 0.99));
+  std::printf("{\"%s\": %zu, \"seconds\": %.4f, \"per_second\": %.1f, \"p50_ms\": %.4f, \"p99_ms\": %.4f}\n", unit,
+              done, seconds, static_cast<double>(done) / seconds, percentile(latencies_ms, 0.5),
+              percentile(latencies_ms, 0.99));
 }
 
 }  // namespace load

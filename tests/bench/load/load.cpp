@@ -6,7 +6,8 @@
 //   load repos      PORT CLIENTS COUNT PREFIX           COUNT repositories PREFIX/N with one small image each
 //   load pages      PORT REPEATS PATH                   follows Link from PATH to its end
 //   load get        PORT CLIENTS SECONDS PATH [HEADER…] GETs of one path over kept connections; latencies
-//   load streams    PORT SECONDS SMALL LARGE TO MIB     GETs of SMALL alone, then beside 2 pulls of LARGE and 2 pushes of
+//   load streams    PORT SECONDS SMALL LARGE TO MIB     GETs of SMALL alone, then beside 2 pulls of LARGE and 2 pushes
+//   of
 //                                                       MIB each TO a repository or, when it begins with /, a folder
 //   load idle       PORT COUNT PATH                     keeps COUNT connections that asked once, until its input ends
 //   load handshakes PORT CLIENTS SECONDS full|resumed PATH   TLS 1.3 connections with one GET each
@@ -41,15 +42,17 @@ std::string push_blob(Connection& connection, const std::string& repository, std
   return digest;
 }
 
-std::string manifest(const std::string& config, std::size_t config_size, const std::string& layer, std::size_t layer_size,
-                     const std::string& note) {
+std::string manifest(const std::string& config, std::size_t config_size, const std::string& layer,
+                     std::size_t layer_size, const std::string& note) {
   return R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":)"
-         R"("application/vnd.oci.image.config.v1+json","digest":")" + config + R"(","size":)" +
-         std::to_string(config_size) + R"(},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":")" +
-         layer + R"(","size":)" + std::to_string(layer_size) + R"(}],"annotations":{"note":")" + note + R"("}})";
+         R"("application/vnd.oci.image.config.v1+json","digest":")" +
+         config + R"(","size":)" + std::to_string(config_size) +
+         R"(},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":")" + layer + R"(","size":)" +
+         std::to_string(layer_size) + R"(}],"annotations":{"note":")" + note + R"("}})";
 }
 
-void push_manifest(Connection& connection, const std::string& repository, const std::string& tag, const std::string& body) {
+void push_manifest(Connection& connection, const std::string& repository, const std::string& tag,
+                   const std::string& body) {
   const auto answer = connection.send("PUT", "/v2/" + repository + "/manifests/" + tag,
                                       "application/vnd.oci.image.manifest.v1+json", body);
   expect(answer, 201, "PUT of a manifest");
@@ -81,7 +84,8 @@ void images(int port, int clients, double seconds, const std::string& extra) {
       const auto started = Clock::now();
       const std::string config_digest = push_blob(connection, repository, config);
       const std::string layer_digest = push_blob(connection, repository, layer);
-      push_manifest(connection, repository, "t" + std::to_string(i), manifest(config_digest, config.size(), layer_digest, layer.size(), name));
+      push_manifest(connection, repository, "t" + std::to_string(i),
+                    manifest(config_digest, config.size(), layer_digest, layer.size(), name));
       latencies[static_cast<std::size_t>(n)].push_back(seconds_since(started) * 1000);
     }
   });
@@ -92,7 +96,8 @@ void images(int port, int clients, double seconds, const std::string& extra) {
 void tags(int port, int clients, std::size_t count, const std::string& repository) {
   Connection first(port, "");
   const std::string config = "{}", layer(4096, 'x');
-  const std::string config_digest = push_blob(first, repository, config), layer_digest = push_blob(first, repository, layer);
+  const std::string config_digest = push_blob(first, repository, config),
+                    layer_digest = push_blob(first, repository, layer);
   std::atomic<std::size_t> next{0};
   std::vector<std::vector<double>> latencies(static_cast<std::size_t>(clients));
   const auto begin = Clock::now();
@@ -119,7 +124,8 @@ void repositories(int port, int clients, std::size_t count, const std::string& p
       const std::string repository = prefix + "/" + std::to_string(i);
       const std::string config_digest = push_blob(connection, repository, config);
       const std::string layer_digest = push_blob(connection, repository, layer);
-      push_manifest(connection, repository, "latest", manifest(config_digest, config.size(), layer_digest, layer.size(), "r"));
+      push_manifest(connection, repository, "latest",
+                    manifest(config_digest, config.size(), layer_digest, layer.size(), "r"));
     }
   });
   std::vector<double> none;
@@ -146,8 +152,9 @@ void pages(int port, std::size_t repeats, const std::string& start) {
     }
     all_ms.push_back(seconds_since(begin) * 1000);
   }
-  std::printf("{\"pages\": %zu, \"first_ms\": %.4f, \"all_ms\": %.4f, \"page_p50_ms\": %.4f, \"page_p99_ms\": %.4f}\n", count,
-              percentile(first_ms, 0.5), percentile(all_ms, 0.5), percentile(page_ms, 0.5), percentile(page_ms, 0.99));
+  std::printf("{\"pages\": %zu, \"first_ms\": %.4f, \"all_ms\": %.4f, \"page_p50_ms\": %.4f, \"page_p99_ms\": %.4f}\n",
+              count, percentile(first_ms, 0.5), percentile(all_ms, 0.5), percentile(page_ms, 0.5),
+              percentile(page_ms, 0.99));
 }
 
 void get(int port, int clients, double seconds, const std::string& path, const std::string& extra) {
@@ -206,7 +213,11 @@ int main(int argc, char** argv) {
     load::get(port, static_cast<int>(number(2)), number(3), words[4], headers_from(5));
   } else if (words[0] == "streams" && words.size() == 7) {
     const auto bytes = static_cast<std::size_t>(number(6)) << 20;
-    load::streams({.port = port, .seconds = number(2), .small_path = words[3], .large_path = words[4], .push_to = words[5],
+    load::streams({.port = port,
+                   .seconds = number(2),
+                   .small_path = words[3],
+                   .large_path = words[4],
+                   .push_to = words[5],
                    .push_bytes = bytes});
   } else if (words[0] == "idle") {
     load::idle(port, static_cast<std::size_t>(number(2)), words[3]);

@@ -28,7 +28,8 @@ struct Answer {
   std::string body;
 };
 
-/// Told of each piece of a body that went over; false cuts the transfer, after which the connection is good for nothing.
+/// Told of each piece of a body that went over; false cuts the transfer, after which the connection is good for
+/// nothing.
 using Progress = std::function<bool(std::size_t bytes)>;
 
 class Connection {

@@ -113,10 +113,11 @@ void streams(const Streams& options) {
   const auto share = [](std::size_t a, std::size_t b) {
     return std::max(a, b) == 0 ? 0.0 : static_cast<double>(std::min(a, b)) / static_cast<double>(std::max(a, b));
   };
-  std::printf("{\"idle_p50_ms\": %.4f, \"idle_p99_ms\": %.4f, \"busy_p50_ms\": %.4f, \"busy_p99_ms\": %.4f, "
-              "\"pulled_mib_s\": %.1f, \"pushed_mib_s\": %.1f, \"pull_share\": %.3f, \"push_share\": %.3f, \"pushes\": %zu}\n",
-              percentile(idle, 0.5), percentile(idle, 0.99), percentile(busy, 0.5), percentile(busy, 0.99), pulled, pushed,
-              share(done[0], done[1]), share(done[2], done[3]), pushes.load());
+  std::printf(
+      "{\"idle_p50_ms\": %.4f, \"idle_p99_ms\": %.4f, \"busy_p50_ms\": %.4f, \"busy_p99_ms\": %.4f, "
+      "\"pulled_mib_s\": %.1f, \"pushed_mib_s\": %.1f, \"pull_share\": %.3f, \"push_share\": %.3f, \"pushes\": %zu}\n",
+      percentile(idle, 0.5), percentile(idle, 0.99), percentile(busy, 0.5), percentile(busy, 0.99), pulled, pushed,
+      share(done[0], done[1]), share(done[2], done[3]), pushes.load());
 }
 
 }  // namespace load

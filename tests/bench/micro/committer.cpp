@@ -1,5 +1,7 @@
-// Changes a second through the committer, by engine and by how many wait at a time. The directory is on the disk of TMPDIR:
-// each batch is one sync.
+// Changes a second through the committer, by engine and by how many wait at a time. The directory is on the disk of
+// TMPDIR: each batch is one sync.
+#include "storage/kv/committer.h"
+
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
 
@@ -9,7 +11,6 @@
 #include <string>
 
 #include "base/task.h"
-#include "storage/kv/committer.h"
 #include "storage/kv/memory_kv.h"
 #include "storage/kv/rocksdb_kv.h"
 
@@ -33,8 +34,11 @@ struct Change {
 };
 
 kv::Schema schema() {
-  return {{"point", kv::Access::point}, {"scan", kv::Access::scan}, {"large", kv::Access::large},
-          {"usage", kv::Access::point}, {"log", kv::Access::log}};
+  return {{"point", kv::Access::point},
+          {"scan", kv::Access::scan},
+          {"large", kv::Access::large},
+          {"usage", kv::Access::point},
+          {"log", kv::Access::log}};
 }
 
 enum class Engine { memory, rocksdb };
@@ -56,7 +60,8 @@ class World {
       return;
     }
     committer = std::make_unique<kv::Committer>(
-        *store_, pool_, kv::CommitterOptions{}, [](std::span<const std::string>, std::uint64_t) {}, [](const Error&) {});
+        *store_, pool_, kv::CommitterOptions{}, [](std::span<const std::string>, std::uint64_t) {},
+        [](const Error&) {});
     if (!committer->start().has_value()) committer.reset();
   }
   ~World() {
@@ -90,14 +95,24 @@ void changes(benchmark::State& state, Engine) {
   static std::atomic<std::uint64_t> next{0};
   if (!world->committer) return state.SkipWithError("no store");
   for (auto _ : state) {
-    if (!world->committer->run(Change{"key" + std::to_string(next++)}).has_value()) return state.SkipWithError("refused");
+    if (!world->committer->run(Change{"key" + std::to_string(next++)}).has_value())
+      return state.SkipWithError("refused");
   }
   state.SetItemsProcessed(state.iterations());
 }
 
 BENCHMARK_CAPTURE(changes, memory, Engine::memory)
-    ->Setup(set_up<Engine::memory>)->Teardown(tear_down)->UseRealTime()->Threads(1)->Threads(32);
+    ->Setup(set_up<Engine::memory>)
+    ->Teardown(tear_down)
+    ->UseRealTime()
+    ->Threads(1)
+    ->Threads(32);
 BENCHMARK_CAPTURE(changes, rocksdb, Engine::rocksdb)
-    ->Setup(set_up<Engine::rocksdb>)->Teardown(tear_down)->UseRealTime()->Threads(1)->Threads(8)->Threads(32);
+    ->Setup(set_up<Engine::rocksdb>)
+    ->Teardown(tear_down)
+    ->UseRealTime()
+    ->Threads(1)
+    ->Threads(8)
+    ->Threads(32);
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What it costs to know who is asking: tokens seen for the first time and again, passwords that were right a moment ago.
+// What it costs to know who is asking: tokens seen for the first time and again, passwords that were right a moment
+// ago.
 #include <benchmark/benchmark.h>
 
 #include <chrono>
@@ -22,9 +23,8 @@ constexpr std::string_view kAudience = "registry.example";
 
 struct World {
   explicit World(Algorithm algorithm)
-      : ring({{SigningKey::generate(algorithm).value(), now - 24h}}, {}), find([this](std::string_view id) {
-          return ring.find(id, now);
-        }) {}
+      : ring({{SigningKey::generate(algorithm).value(), now - 24h}}, {}),
+        find([this](std::string_view id) { return ring.find(id, now); }) {}
   Result<IssuedToken> issue() {
     TokenRequest request{.subject = "user:alice",
                          .audience = std::string(kAudience),

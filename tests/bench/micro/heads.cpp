@@ -12,8 +12,10 @@ using namespace berth::server;
 const std::string kSmall = "GET /v2/team/app/manifests/latest HTTP/1.1\r\nHost: registry.example\r\n\r\n";
 const std::string kContainerd =
     "GET /v2/team/app/manifests/latest HTTP/1.1\r\nHost: registry.example\r\nUser-Agent: containerd/1.7.24\r\n"
-    "Accept: application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
-    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\nAuthorization: Bearer " +
+    "Accept: application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, "
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*\r\nAuthorization: "
+    "Bearer " +
     std::string(700, 'x') + "\r\nAccept-Encoding: gzip\r\n\r\n";
 
 void request_head(benchmark::State& state, const std::string& bytes, std::size_t piece) {
