@@ -46,9 +46,15 @@ std::vector<EntityTag> parse_tags(const Headers& headers, std::string_view name)
 
 }  // namespace
 
-std::string etag(const oci::Digest& digest) { return '"' + digest.to_string() + '"'; }
+std::string etag(const oci::Digest& digest) {
+  std::string tag = digest.to_string();
+  tag.insert(tag.begin(), '"');
+  tag += '"';
+  return tag;
+}
 
 ReadCondition check_read(const Headers& headers, const oci::Digest& current) {
+  if (!headers.has("If-Match") && !headers.has("If-None-Match")) return ReadCondition::proceed;
   const std::string digest = current.to_string();
   if (headers.has("If-Match")) {
     bool matches = false;

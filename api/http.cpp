@@ -50,7 +50,7 @@ std::string_view to_string(Method method) {
 
 void Headers::set(std::string_view name, std::string value) {
   std::erase_if(items_, [name](const auto& item) { return same_name(item.first, name); });
-  items_.emplace_back(std::string(name), std::move(value));
+  add(std::string(name), std::move(value));
 }
 
 std::string_view Headers::get(std::string_view name) const {

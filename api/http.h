@@ -28,7 +28,10 @@ std::string_view to_string(Method method);
 /// Names compare without case; order is kept; a name may repeat.
 class Headers {
  public:
-  void add(std::string name, std::string value) { items_.emplace_back(std::move(name), std::move(value)); }
+  void add(std::string name, std::string value) {
+    if (items_.capacity() == 0) items_.reserve(kUsualCount);
+    items_.emplace_back(std::move(name), std::move(value));
+  }
   void set(std::string_view name, std::string value);  ///< replaces all of that name
   /// The first value, or empty.
   std::string_view get(std::string_view name) const;
@@ -37,6 +40,7 @@ class Headers {
   const std::vector<std::pair<std::string, std::string>>& items() const { return items_; }
 
  private:
+  static constexpr std::size_t kUsualCount = 8;
   std::vector<std::pair<std::string, std::string>> items_;
 };
 

@@ -191,6 +191,7 @@ Error refuse_path(std::string_view path) {
 Result<std::vector<std::string>> split(std::string_view path) {
   if (!path.starts_with('/') || path.size() > kPathMax) return refuse_path(path);
   std::vector<std::string> segments;
+  segments.reserve(8);
   std::string_view rest = path.substr(1);
   while (true) {
     const std::size_t slash = rest.find('/');

@@ -239,7 +239,9 @@ std::string render_text(std::string_view now, Level level, std::string_view mess
 }
 
 std::string render_json(std::string_view now, Level level, std::string_view message, std::span<const Field> fields) {
-  std::string line = fmt::format(R"({{"time":"{}","level":"{}","msg":)", now, to_string(level));
+  std::string line;
+  line.reserve(512);  // an access line
+  fmt::format_to(std::back_inserter(line), R"({{"time":"{}","level":"{}","msg":)", now, to_string(level));
   append_json_string(line, message);
   for (const Field& field : fields) {
     line += ',';

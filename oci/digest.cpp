@@ -121,20 +121,31 @@ Result<Digest> Digest::decode_key(std::string_view key) {
   return from_raw(algorithm, as_bytes(key.substr(1)));
 }
 
-std::string Digest::hex() const {
-  std::string text;
-  text.reserve(2 * digest_size(algorithm_));
-  for (const std::byte byte : raw()) {
+namespace {
+
+void append_hex(std::string& text, std::span<const std::byte> raw) {
+  for (const std::byte byte : raw) {
     text += kHexDigits[std::to_integer<unsigned>(byte) >> 4];
     text += kHexDigits[std::to_integer<unsigned>(byte) & 15];
   }
+}
+
+}  // namespace
+
+std::string Digest::hex() const {
+  std::string text;
+  text.reserve(2 * digest_size(algorithm_));
+  append_hex(text, raw());
   return text;
 }
 
 std::string Digest::to_string() const {
-  std::string text(oci::to_string(algorithm_));
+  const std::string_view name = oci::to_string(algorithm_);
+  std::string text;
+  text.reserve(name.size() + 1 + 2 * digest_size(algorithm_) + 2);  // and room for the quotes of an entity tag
+  text += name;
   text += ':';
-  text += hex();
+  append_hex(text, raw());
   return text;
 }
 

@@ -1,7 +1,6 @@
 // The body of one request, pulled from the connection: by length or in chunks, each strictly to its end.
 #pragma once
 
-#include <boost/beast/core/flat_buffer.hpp>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -10,13 +9,11 @@
 #include "api/http.h"
 #include "registry/buffer.h"
 #include "server/chunked.h"
+#include "server/input_buffer.h"
 #include "server/request_head.h"
 #include "server/wire.h"
 
 namespace berth::server {
-
-/// Bytes that came and that nobody has used yet; shared by the head of one request, its body and the next head.
-using Input = boost::beast::flat_buffer;
 
 /// How far the body of a request reaches.
 struct BodyFraming {

@@ -98,7 +98,11 @@ class RequestHeadParser {
 /// A character of a token (RFC 9110 §5.6.2).
 bool is_token_char(char c);
 /// A character that a field value may hold: a tab, a space or visible ASCII.
-bool is_value_char(char c);
+inline bool is_value_char(char c) { return c == '\t' || (c >= 0x20 && c < 0x7f); }
+/// Is it a token: one such character or more?
+bool is_token(std::string_view text);
+/// Is it a field value, or empty?
+bool is_value(std::string_view text);
 /// Compares without case, ASCII.
 bool same_text(std::string_view a, std::string_view b);
 

@@ -23,7 +23,7 @@ namespace {
 /// How far the kernel is asked to read ahead of a cold slice.
 constexpr std::uint64_t kReadAheadBytes = 4 << 20;
 /// Pages are looked at in this distance: files are read and evicted in runs, and each look costs a system call.
-constexpr std::uint64_t kProbeDistance = 256 << 10;
+constexpr std::uint64_t kProbeDistance = 512 << 10;
 /// A slice that was warm this long ago may have been evicted: a slow reader is probed again.
 constexpr auto kWarmFor = std::chrono::seconds(2);
 constexpr std::size_t kGatherMax = 16;
@@ -191,16 +191,15 @@ std::string format_response_head(const api::Response& response, std::string_view
   std::string out;
   out.reserve(512);
   const auto reason = boost::beast::http::obsolete_reason(static_cast<boost::beast::http::status>(response.status));
-  fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", response.status, std::string_view(reason));
+  out.append("HTTP/1.1 ").append(fmt::format_int(response.status).c_str()).append(" ");
+  out.append(reason.data(), reason.size()).append("\r\n");
   for (const auto& [name, value] : response.headers.items()) {
-    const bool sound = !name.empty() && std::all_of(name.begin(), name.end(), is_token_char) &&
-                       std::all_of(value.begin(), value.end(), is_value_char);
-    if (!sound) return {};
+    if (!is_token(name) || !is_value(value)) return {};
     out.append(name).append(": ").append(value).append("\r\n");
   }
   out.append("Date: ").append(date).append("\r\n");
   if (response.status != 204 && response.status != 304) {
-    fmt::format_to(std::back_inserter(out), "Content-Length: {}\r\n", response.body_size());
+    out.append("Content-Length: ").append(fmt::format_int(response.body_size()).c_str()).append("\r\n");
   }
   if (close) out.append("Connection: close\r\n");
   out.append("\r\n");

@@ -17,7 +17,7 @@ namespace berth::server {
 namespace {
 
 /// The first read of a head; most heads, and the bodies of small pushes with them, fit.
-constexpr std::size_t kReadBytes = 4 << 10;
+constexpr std::size_t kReadBytes = SpareBlocks::kSize;
 /// How long a connection that is about to close listens on, so that the client reads our last answer before it meets
 /// the reset that unread bytes cause.
 constexpr auto kLingerTime = std::chrono::seconds(2);

@@ -29,7 +29,7 @@ Wire::Moved moved(ssize_t result) {
 constexpr std::size_t kScratchBytes = 64 << 10;
 /// What one connection may encrypt in a row: about 100 µs.
 constexpr std::size_t kEncryptedTurnBytes = 256 << 10;
-constexpr std::size_t kTurnBytes = 1 << 20;
+constexpr std::size_t kTurnBytes = 2 << 20;
 /// OpenSSL holds less than this of a record that is not whole yet.
 constexpr std::size_t kRecordBytesMax = 18 << 10;
 
