@@ -11,6 +11,12 @@
 namespace berth::server {
 namespace {
 
+#ifdef BERTH_SANITIZED
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 /// The parts of one loaded object that nobody ever wrote: whoever lets go of a page of these loses nothing.
 int let_go(dl_phdr_info* object, std::size_t, void*) {
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
@@ -28,10 +34,9 @@ int let_go(dl_phdr_info* object, std::size_t, void*) {
 }  // namespace
 
 void give_back_start_memory() {
-#ifndef BERTH_SANITIZED  // a sanitizer's allocator and its shadow have their own ways
+  if (kSanitized) return;  // its allocator and its shadow have their own ways
   ::malloc_trim(0);
   ::dl_iterate_phdr(let_go, nullptr);
-#endif
 }
 
 }  // namespace berth::server
