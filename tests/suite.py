@@ -180,6 +180,14 @@ def step_clients(options):
     script("clients", "clients/certificate_swaps.py")
 
 
+def step_examples(options):
+    """documents and examples: links, command lines, settings, pipelines, the scripts, the first steps, what clients say when it goes wrong"""
+    script("docs", "docs/check.py")
+    script("examples", "clients/examples.py", *(["--syft"] if options.long else []))
+    script("getting started", "clients/getting_started.py")
+    script("troubles", "clients/troubles.py")
+
+
 def step_openapi(options):
     """the management API against its own description, for a minute"""
     script("openapi", "clients/openapi.py")
@@ -223,7 +231,7 @@ def step_bench(options):
 
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
          ("process", step_process), ("clients", step_clients), ("accounts", step_accounts),
-         ("openapi", step_openapi), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
+         ("examples", step_examples),         ("openapi", step_openapi), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
 
 
 def main():

@@ -3,7 +3,6 @@
 credential may be anything but 401."""
 
 import base64
-import hashlib
 import json
 import os
 import re
@@ -14,8 +13,8 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import Berth, Failure, Report, check, run
-from tools import CACHE
+from harness import Berth, Failure, Report, check
+from tools import python_tools
 
 REQUIREMENTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openapi-requirements.txt")
 SECONDS = int(os.environ.get("BERTH_OPENAPI_SECONDS", "60"))
@@ -38,19 +37,7 @@ SETTINGS = {"auth.users": "true", "auth.methods": '["htpasswd"]', "grants": json
 
 def schemathesis():
     """The program, installed if need be."""
-    with open(REQUIREMENTS, "rb") as f:
-        version = hashlib.sha256(f.read()).hexdigest()[:12]
-    folder = os.path.join(CACHE, f"schemathesis-{version}")
-    program = os.path.join(folder, "bin", "schemathesis")
-    if os.path.exists(os.path.join(folder, "complete")):
-        return program
-    print(f"installing schemathesis (once; it is kept in {CACHE})", flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    run(sys.executable, "-m", "venv", folder)
-    run(os.path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", REQUIREMENTS,
-        timeout=600)
-    with open(os.path.join(folder, "complete"), "w"):
-        return program
+    return os.path.join(python_tools("schemathesis", REQUIREMENTS), "schemathesis")
 
 
 def authorization():

@@ -1,5 +1,6 @@
 """Builds the clients that Debian lacks from Go modules by exact version, once, into a cache outside the tree."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -8,7 +9,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import Skip
+from harness import Skip, run
 
 CACHE = os.environ.get("BERTH_TEST_TOOLS") or os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "berth-tests")
@@ -71,6 +72,21 @@ def tool(name):
     shutil.rmtree(target, ignore_errors=True)
     os.rename(partial, target)
     return path
+
+
+def python_tools(name, requirements):
+    """The bin folder of a Python environment with what the file `requirements` pins, installed if need be."""
+    with open(requirements, "rb") as f:
+        version = hashlib.sha256(f.read()).hexdigest()[:12]
+    folder = os.path.join(CACHE, f"{name}-{version}")
+    if not os.path.exists(os.path.join(folder, "complete")):
+        print(f"installing {name} (once; it is kept in {CACHE})", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        run(sys.executable, "-m", "venv", folder)
+        run(os.path.join(folder, "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "-r", requirements, timeout=600)
+        with open(os.path.join(folder, "complete"), "w"):
+            pass
+    return os.path.join(folder, "bin")
 
 
 if __name__ == "__main__":
