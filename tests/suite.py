@@ -181,10 +181,11 @@ def step_clients(options):
 
 
 def step_examples(options):
-    """documents and examples: links, command lines, settings, pipelines, the scripts, the first steps, what clients say when it goes wrong"""
+    """documents and examples: links, command lines, settings, pipelines, the scripts, the first steps, what each client needs and says when it goes wrong"""
     script("docs", "docs/check.py")
     script("examples", "clients/examples.py", *(["--syft"] if options.long else []))
     script("getting started", "clients/getting_started.py")
+    script("clients page", "clients/clients_page.py")
     script("troubles", "clients/troubles.py")
 
 
