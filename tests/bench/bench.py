@@ -10,6 +10,7 @@
 import argparse
 import os
 import resource
+import signal
 import sys
 import time
 
@@ -100,6 +101,7 @@ def measure(key, options, servers):
 
 def main():
     options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     report = Report("bench")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # servers and idle connections inherit it

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 
-from harness import Failure, check
+from harness import check
 from peers import Berth
 from rows import AtLeast, AtMost, Bound, Row
 from table import push_small
@@ -41,15 +42,21 @@ class Stores:
                 each, prefix = (size, f"tags/{size}-") if name == "tags" else (1, "fill/repository")
                 steps.append([FILL, data + "/index", str(size), str(each), prefix])
             chains.append(steps)
-        # One of each kind at a time: there are two.
+        # Those of one kind one after the other, the kinds at the same time: there are two.
         running = []
-        for steps in chains:
-            text = " && ".join(" ".join(f"'{word}'" for word in step) for step in steps)
-            running.append(subprocess.Popen(["sh", "-c", text], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
-        for process in running:
-            _, error = process.communicate(timeout=1200)
-            if process.returncode != 0:
-                raise Failure(f"fill_store: {error.decode(errors='replace')[-500:]}")
+        try:
+            for steps in chains:
+                text = " && ".join(" ".join(f"'{word}'" for word in step) for step in steps)
+                running.append(subprocess.Popen(["sh", "-c", text], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                                start_new_session=True))
+            for process in running:
+                _, error = process.communicate(timeout=1200)
+                check(process.returncode == 0, f"fill_store: {error.decode(errors='replace')[-500:]}")
+        finally:
+            for process in running:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
         os.sync()
 
     def close(self):
@@ -83,9 +90,11 @@ class Growth(Row):
     def contestants(self, servers):
         return {f"{size:,} {self.noun}": used for size, used in zip(self.sizes, self.used)}
 
-    def pages(self, server, path, repeats):
-        done = load(server, "pages", repeats, path)
-        return {"page ms": done["page_p50_ms"], "slowest of 100 ms": done["page_p99_ms"], "first ms": done["first_ms"]}
+    def pages(self, server, path, middle):
+        """One page out of the middle again and again, and every page once."""
+        hot = load(server, "get", 1, 0.1 if self.short else 0.5, path + middle)
+        walk = load(server, "pages", 1, path)
+        return {"page ms": hot["p50_ms"], "p99 ms": hot["p99_ms"], "each page once ms": walk["page_p50_ms"], "pages": walk["pages"]}
 
     def close(self):
         for server in getattr(self, "running", {}).values():
@@ -95,27 +104,27 @@ class Growth(Row):
 class GrowthTags(Growth):
     title = "growth: pages of 1,000 tags of repositories of one store"
     noun = "tags"
-    how = "fill_store, load pages PORT N '/v2/…/tags/list?n=1000'"
+    how = "fill_store; load get PORT 1 0.5 '/v2/…/tags/list?n=1000&last=v5'; load pages PORT 1 '/v2/…/tags/list?n=1000'"
     stores = ("tags",)
     targets = (AtMost("page ms", 1.5, "1,000 tags", mine="1,000,000 tags"), Bound("page ms", 1, mine="1,000,000 tags"))
 
     def measure(self, name, size):
         if not self.running:
             self.running["tags"] = berth_on(STORES.data("tags")).start()
-        return self.pages(self.running["tags"], f"/v2/tags/{size}-0/tags/list?n=1000", 50 if size <= 1000 else 1)
+        return self.pages(self.running["tags"], f"/v2/tags/{size}-0/tags/list?n=1000", "&last=v5" if size > 1000 else "")
 
 
 class GrowthRepositories(Growth):
     title = "growth: pages of 1,000 repositories of stores of three sizes"
     noun = "repositories"
-    how = "fill_store, load pages PORT N '/v2/_catalog?n=1000'"
+    how = "fill_store; load get PORT 1 0.5 '/v2/_catalog?n=1000&last=fill/repository5'; load pages PORT 1 '/v2/_catalog?n=1000'"
     stores = ("repositories",)
     targets = (AtMost("page ms", 1.5, "1,000 repositories", mine="1,000,000 repositories"),)
 
     def measure(self, name, size):
         if name not in self.running:
             self.running[name] = berth_on(STORES.data(f"repositories {size}")).start()
-        return self.pages(self.running[name], "/v2/_catalog?n=1000", 50 if size <= 1000 else 1)
+        return self.pages(self.running[name], "/v2/_catalog?n=1000", "&last=fill/repository5" if size > 1000 else "")
 
 
 class GrowthStart(Row):

@@ -54,9 +54,9 @@ def machine():
     folder = os.environ.get("TMPDIR", "/tmp")
     return {"cores": os.cpu_count(), "processor": model[1] if model else platform.machine(), "memory GiB": round(memory),
             "kernel": platform.release(), "kernel TLS": kernel_tls(),
-            "file system": first_line("stat", "-f", "-c", "%T", folder),
+            "file system": first_line("findmnt", "-n", "-o", "FSTYPE", "-T", folder),
             "SHA-256 MiB/s": round(hash_alone()["MiB/s"]),
-            "tools": {"OpenSSL": first_line("openssl", "version"), "curl": first_line("curl", "--version"),
+            "tools": {"OpenSSL": first_line("openssl", "version").split()[1], "curl": first_line("curl", "--version").split()[1],
                       "wrk": first_line("dpkg-query", "-W", "-f", "${Version}", "wrk")}}
 
 
@@ -127,11 +127,10 @@ def overview(rows, kept):
 
 def page(rows, data):
     where, quiet = data["machine"], data["quiet"]
-    tools = "; ".join(f"{name} {text.removeprefix(name).strip()}" for name, text in where["tools"].items())
     lines = [f"Measured {data['date']} with `{data['command']}` on {where['cores']} cores ({where['processor']}), "
              f"{where['memory GiB']} GiB, Linux {where['kernel']}, {where['file system']}; SHA-256 {where['SHA-256 MiB/s']:,} MiB/s a "
              f"core (`openssl speed -evp sha256`). Kernel TLS {'is there' if where['kernel TLS'] else 'is not in this kernel and was not tried'}.",
-             "", "; ".join(f"{name} {version}" for name, version in data["versions"].items()) + f". {tools}.", "",
+             "", ", ".join(f"{name} {version}" for name, version in {**data["versions"], **where["tools"]}.items()) + ".", "",
              f"Load average before the run {quiet['load average'][0]}, cores busy with other things {quiet['busy'] * 100:.0f} %; "
              f"{data['stolen'] * 100:.1f} % of the cores' time went to the hypervisor's other guests during it; it took "
              f"{data['minutes']:.0f} minutes."]
