@@ -201,6 +201,12 @@ def step_accounts(options):
     script("accounts", "clients/login_load.py")
 
 
+def step_monitoring(options):
+    """alert rules in their cases, runbooks, dashboard, Compose stack"""
+    script("alert rules", "monitoring/rules.py")
+    script("stack files", "monitoring/stack_files.py")
+
+
 def step_durability(options):
     """kill -9 and power cuts under load"""
     if options.long:
@@ -232,7 +238,8 @@ def step_bench(options):
 
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
          ("process", step_process), ("clients", step_clients), ("accounts", step_accounts),
-         ("examples", step_examples),         ("openapi", step_openapi), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
+         ("examples", step_examples), ("openapi", step_openapi), ("monitoring", step_monitoring),
+         ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
 
 
 def main():
