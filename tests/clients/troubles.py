@@ -1,20 +1,23 @@
 """The messages of docs/troubleshooting.md, from the clients that print them: each is made to happen, and what the client
 says must hold what the page quotes. A message that no client prints any more is found here, not by a reader."""
 
-import json
+import http.server
 import os
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from accounts import Containerd, Crane, Docker, Podman, Skopeo
-from harness import ROOT, Berth, Client, Failure, Report, check, need, run
+from harness import INDEX, MANIFEST, ROOT, Berth, Failure, Report, check, need, run
 from small_image import SmallImage
-from with_accounts import ADMIN, HOST, Registry, basic, free_port, own_namespace
+from with_accounts import ADMIN, HOST, Registry, free_port, own_namespace
 
 PAGE = os.path.join(ROOT, "docs", "troubleshooting.md")
 SHOW = os.environ.get("BERTH_SHOW_TROUBLES")
@@ -86,8 +89,6 @@ class Troubles:
 
     def forward(self, port):
         """A port on ::1 that leads to 127.0.0.1."""
-        import socket
-        import threading
         listener = socket.socket(socket.AF_INET6)
         listener.bind(("::1", 0))
         listener.listen()
@@ -143,6 +144,46 @@ class Troubles:
         with open("/etc/hosts", "w") as f:
             f.write(hosts + "::1 other.test\n")
         self.fails(crane.do, crane.crane, "digest", f"other.test:{self.registry.port}/public/small:1")
+
+    def expired(self):
+        """As with a clock that is wrong: a server whose certificate ended long ago. berth itself does not start with one."""
+        folder = os.path.join(self.work, "expired")
+        os.makedirs(folder)
+        with open(folder + "/ca.cnf", "w") as f:
+            f.write(f"[ca]\ndefault_ca=d\n[d]\ndatabase={folder}/index\nnew_certs_dir={folder}\nserial={folder}/serial\ndefault_md=sha256\npolicy=p\n"
+                    f"x509_extensions=e\n[p]\ncommonName=supplied\n[e]\nsubjectAltName=DNS:{HOST}\nbasicConstraints=CA:TRUE\n")
+        open(folder + "/index", "w").close()
+        with open(folder + "/serial", "w") as f:
+            f.write("01\n")
+        run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={HOST}", "-keyout", "key", "-out", "csr", cwd=folder)
+        run("openssl", "ca", "-batch", "-config", "ca.cnf", "-selfsign", "-keyfile", "key", "-in", "csr", "-out", "crt", "-startdate",
+            "20200101000000Z", "-enddate", "20200201000000Z", cwd=folder)
+        server = http.server.ThreadingHTTPServer(("::1", 0), http.server.BaseHTTPRequestHandler, bind_and_activate=False)
+        server.address_family, server.socket = socket.AF_INET6, socket.socket(socket.AF_INET6)
+        server.server_bind()
+        server.server_activate()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder + "/crt", folder + "/key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.handle_error = lambda *_: None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            crane = self.client(Crane)
+            address = f"{HOST}:{server.server_port}"
+            self.fails(lambda: run(crane.crane, "digest", address + "/team/app:1", env=dict(crane.env, SSL_CERT_FILE=folder + "/crt")))
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    def other_platform(self):
+        """An image that was made for machines of another kind alone."""
+        admin = self.registry.client(ADMIN)
+        self.image.push(admin, "public/foreign", self.image.digest)
+        admin.push_manifest("public/foreign", "1", {"schemaVersion": 2, "mediaType": INDEX, "manifests": [
+            {"mediaType": MANIFEST, "digest": self.image.digest, "size": len(self.image.manifest),
+             "platform": {"os": "linux", "architecture": "s390x"}}]}, media_type=INDEX)
+        for kind in (Docker, Podman, Skopeo, Containerd):
+            self.fails(self.client(kind).pull, "public/foreign:1")
 
     def not_logged_in(self):
         for kind in (Docker, Podman, Skopeo, Containerd, Crane):
@@ -280,7 +321,7 @@ class Troubles:
         return f"{len(self.seen)} messages"
 
 
-CASES = ["nobody_there", "plain_http", "tls_for_plain", "unknown_authority", "other_name", "not_logged_in", "wrong_password",
+CASES = ["nobody_there", "plain_http", "tls_for_plain", "unknown_authority", "other_name", "expired", "other_platform", "not_logged_in", "wrong_password",
          "not_allowed", "too_many_logins", "not_there", "proxy_limit", "full_disk", "too_large", "deletion_off", "foreign_host"]
 
 
