@@ -21,7 +21,7 @@ import microbenchmarks
 import report as pages
 import secured
 import table
-from harness import Report, Skip, check
+from harness import Failure, Report, Skip, check
 from peers import Certificate, PEERS
 
 ROWS = {
@@ -89,6 +89,18 @@ def start_servers(options, certificate, report, problems):
     return servers
 
 
+def revive(servers, problems):
+    """Who ended is started again, on the data it had, and named."""
+    for name, server in servers.items():
+        if server.process.poll() is not None:
+            problems.append(f"{name} ended with {server.process.returncode} and was started again")
+            print(f"warning: {problems[-1]}", flush=True)
+            try:
+                server.start()
+            except Failure as error:
+                print(f"warning: {error}", flush=True)  # and each of its rows will say so
+
+
 def measure(key, options, servers):
     row = ROWS[key](options.short)
     results, problems = row.run(servers, 1 if options.short else options.repeat or row.repeats)
@@ -134,16 +146,18 @@ def main():
                 data["rows"][key] = measure(key, options, servers)
                 check(not data["rows"][key]["problems"], "\n".join(data["rows"][key]["problems"]))
 
+            revive(servers, data["problems"])
             failed = len(report.failed)
             report.case(key, one)
             if len(report.failed) > failed and key not in data["rows"]:
-                data["problems"].append(f"the row {key}")
+                data["problems"].append(f"the row {key} could not be measured")
             keep()  # after each row: what a later one breaks does not take it along
     finally:
         for server in servers.values():
             server.close()
         growth.STORES.close()
         certificate.close()
+        print(f"{(time.monotonic() - began) / 60:.1f} minutes", flush=True)
     return report.finish()
 
 

@@ -137,7 +137,7 @@ def page(rows, data):
     if noise(quiet):
         lines += ["", f"**Warning: {noise(quiet)}.**"]
     if data["problems"]:
-        lines += ["", *(f"- Not measured: {problem}" for problem in data["problems"])]
+        lines += ["", *(f"- Problem: {' '.join(problem.split())}" for problem in data["problems"])]
     lines += ["", overview(rows, data["rows"])]
     for key, row in rows.items():
         if key in data["rows"]:

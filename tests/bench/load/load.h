@@ -18,7 +18,7 @@ inline double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-/// A connected socket with TCP_NODELAY, the caller's to close. Dies when there is none to be had.
+/// A connected socket with TCP_NODELAY that waits for a minute at most, the caller's to close. Dies when there is none to be had.
 int connect_to(int port);
 
 struct Answer {
