@@ -207,6 +207,11 @@ def step_monitoring(options):
     script("stack files", "monitoring/stack_files.py")
 
 
+def step_deploy(options):
+    """the container image, built and run by a real docker daemon"""
+    script("deploy", "deploy/image.py")
+
+
 def step_durability(options):
     """kill -9 and power cuts under load"""
     if options.long:
@@ -239,7 +244,7 @@ def step_bench(options):
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
          ("process", step_process), ("clients", step_clients), ("accounts", step_accounts),
          ("examples", step_examples), ("openapi", step_openapi), ("monitoring", step_monitoring),
-         ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
+         ("deploy", step_deploy), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
 
 
 def main():
