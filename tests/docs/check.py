@@ -253,8 +253,8 @@ def main():
         for name, function, *arguments in [
             ("links", links), ("index", index), ("commands", commands), ("settings", settings, work), ("scripts", scripts),
             ("github", pipelines.github, bin_folder), ("gitlab", pipelines.gitlab, bin_folder, work),
-            ("azure", pipelines.azure, bin_folder, work), ("jenkins", pipelines.jenkins, work), ("gitops", gitops.objects, bin_folder),
-            ("gitops_tags", gitops.tags),
+            ("azure", pipelines.azure, bin_folder, work), ("jenkins", pipelines.jenkins, work), ("dockerfile", pipelines.dockerfile, bin_folder),
+            ("gitops", gitops.objects, bin_folder), ("gitops_tags", gitops.tags),
         ]:
             if not sys.argv[1:] or name in sys.argv[1:]:
                 report.case(name, function, *arguments)
