@@ -67,7 +67,7 @@ class Row:
                 order = list(left)
                 for name in order[n % max(1, len(order)):] + order[:n % max(1, len(order))]:
                     for metric, value in (attempt(name, self.measure) or {}).items():
-                        results.setdefault(name, {}).setdefault(metric, []).append(value)
+                        results.setdefault(name, {}).setdefault(metric, []).append(float(f"{value:.6g}"))
         finally:
             self.close()
         return {name: results[name] for name in left if name in results}, problems
