@@ -208,7 +208,9 @@ def step_monitoring(options):
 
 
 def step_deploy(options):
-    """the container image, built and run by a real docker daemon"""
+    """the container image, Kustomize and Helm, and nodes that pull from a cluster by each recipe"""
+    script("deploy", "deploy/manifests.py")
+    script("deploy", "deploy/recipes.py")
     script("deploy", "deploy/image.py")
 
 

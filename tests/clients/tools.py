@@ -19,6 +19,7 @@ DIRECT = {
     "crane": ("v0.22.1", "github.com/google/go-containerregistry/cmd/crane"),
     "regctl": ("v0.11.7", "github.com/regclient/regclient/cmd/regctl"),
     "helm": ("v3.22.0", "helm.sh/helm/v3/cmd/helm"),
+    "kustomize": ("v5.7.1", "sigs.k8s.io/kustomize/kustomize/v5"),
     "cosign": ("v3.1.3", "github.com/sigstore/cosign/v3/cmd/cosign"),
     "actionlint": ("v1.7.12", "github.com/rhysd/actionlint/cmd/actionlint"),
     "syft": ("v1.52.0", "github.com/anchore/syft/cmd/syft"),
