@@ -188,9 +188,12 @@ int TlsContext::choose_certificate(SSL* connection, int*, void* self) {
   return SSL_TLSEXT_ERR_OK;
 }
 
-SslPtr TlsContext::accept(int descriptor) const {
+SslPtr TlsContext::accept(int descriptor, RecordBio& records) const {
   SslPtr connection(SSL_new(contexts_.front().get()));
-  if (!connection || SSL_set_fd(connection.get(), descriptor) != 1) return nullptr;
+  BioPtr from(BIO_new_socket(descriptor, BIO_NOCLOSE));
+  BioPtr to = records.make_bio();
+  if (!connection || !from || !to) return nullptr;
+  SSL_set_bio(connection.get(), from.release(), to.release());
   SSL_set_accept_state(connection.get());
   return connection;
 }

@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "server/openssl.h"
+#include "server/record_bio.h"
 #include "server/ticket_keys.h"
 #include "server/tls_certificate.h"
 #include "server/tls_options.h"
@@ -30,8 +31,9 @@ class TlsContext {
   /// Errors: request_invalid, with a sentence.
   static Result<std::shared_ptr<const TlsContext>> make(Parts parts);
 
-  /// A connection that waits for its handshake. `descriptor` stays the caller's. Null: out of memory.
-  SslPtr accept(int descriptor) const;
+  /// A connection that waits for its handshake; it reads from `descriptor` and writes to `records`, which both outlive it.
+  /// Null: out of memory.
+  SslPtr accept(int descriptor, RecordBio& records) const;
   const std::vector<CertificateStatus>& certificates() const { return statuses_; }
 
  private:

@@ -3,8 +3,10 @@
 #include <openssl/x509v3.h>
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "server/tls_certificate.h"
 
@@ -16,7 +18,7 @@ constexpr std::size_t kSubjectBytesMax = 4 << 10;
 }  // namespace
 
 TlsStream::TlsStream(std::shared_ptr<const TlsContext> context, int descriptor)
-    : context_(std::move(context)), ssl_(context_->accept(descriptor)), broken_(!ssl_) {}
+    : context_(std::move(context)), records_(descriptor), ssl_(context_->accept(descriptor, records_)), broken_(!ssl_) {}
 
 /// Of a call that did not succeed.
 TlsStream::Next TlsStream::next_after(int result) {
@@ -70,35 +72,53 @@ Wire::Moved TlsStream::read(std::span<std::byte> into) {
 }
 
 Wire::Moved TlsStream::write(std::span<const std::byte> bytes) {
+  using Sent = RecordBio::Outcome;
   Wire::Moved moved{Wire::Outcome::moved, 0};
-  while (!bytes.empty()) {
-    if (broken_) return moved.bytes > 0 ? moved : Wire::Moved{};
-    ERR_clear_error();
-    write_turned_ = false;
-    std::size_t written = 0;
-    const int result = SSL_write_ex(ssl_.get(), bytes.data(), bytes.size(), &written);  // one record at most
-    write_blocked_ = result != 1;
-    if (result == 1) {
-      moved.bytes += written;
-      bytes = bytes.subspan(written);
-      continue;
-    }
-    const auto next = next_after(result);
-    write_turned_ = next == Next::read;
-    if (moved.bytes > 0) return moved;
-    const bool waits = next == Next::read || next == Next::write;
-    return {waits ? Wire::Outcome::blocked : Wire::Outcome::broken, 0};
+  const Wire::Moved blocked{Wire::Outcome::blocked, 0};
+  if (broken_) return {};
+  if (!records_.empty()) {
+    const Sent before = records_.flush();
+    if (before == Sent::blocked) return blocked;
+    broken_ = before == Sent::broken;
+    if (broken_) return {};
+    moved.bytes = std::exchange(unreported_, 0);
+    bytes = bytes.subspan(std::min(bytes.size(), moved.bytes));
   }
-  return moved;
+  while (!bytes.empty()) {
+    std::size_t batch = 0;
+    bool good = true;
+    records_.begin_batch();
+    while (batch < bytes.size() && records_.has_room() && good) {
+      ERR_clear_error();
+      write_turned_ = false;
+      std::size_t written = 0;
+      const auto rest = bytes.subspan(batch);
+      const int result = SSL_write_ex(ssl_.get(), rest.data(), rest.size(), &written);  // one record at most
+      good = result == 1;
+      batch += written;
+      if (!good) write_turned_ = next_after(result) == Next::read;
+    }
+    write_blocked_ = !good;
+    const Sent sent = records_.end_batch();
+    broken_ = broken_ || sent == Sent::broken;
+    if (sent == Sent::blocked) unreported_ = batch;
+    if (sent == Sent::done) moved.bytes += batch;
+    bytes = bytes.subspan(batch);
+    if (broken_ || !good || sent != Sent::done) break;
+  }
+  if (moved.bytes > 0) return moved;
+  return broken_ ? Wire::Moved{} : blocked;
 }
 
 bool TlsStream::holds_input() const { return !broken_ && !drained_ && SSL_has_pending(ssl_.get()) == 1; }
 std::uint64_t TlsStream::received() const { return ssl_ ? BIO_number_read(SSL_get_rbio(ssl_.get())) : 0; }
-std::uint64_t TlsStream::sent() const { return ssl_ ? BIO_number_written(SSL_get_wbio(ssl_.get())) : 0; }
+std::uint64_t TlsStream::sent() const {
+  return ssl_ ? BIO_number_written(SSL_get_wbio(ssl_.get())) - records_.unsent() : 0;
+}
 std::size_t TlsStream::pending() const { return broken_ ? 0 : static_cast<std::size_t>(SSL_pending(ssl_.get())); }
 
 void TlsStream::say_goodbye() {
-  if (broken_ || !open_ || write_blocked_) return;
+  if (broken_ || !open_ || write_blocked_ || !records_.empty()) return;
   open_ = false;
   ERR_clear_error();
   // What the socket does not take now is not worth a wait: the end of every body is known without it.

@@ -1,6 +1,6 @@
 // One TLS connection over a socket that never waits: what the session says goes in, records go out.
 //
-// OpenSSL reads and writes the socket itself. While nothing is on its way it holds no buffer.
+// OpenSSL reads the socket itself, and writes it through RecordBio. While nothing is on its way it holds no buffer.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +11,7 @@
 
 #include "api/http.h"
 #include "server/openssl.h"
+#include "server/record_bio.h"
 #include "server/tls_context.h"
 #include "server/wire.h"
 
@@ -56,13 +57,15 @@ class TlsStream {
   Next next_after(int result);
 
   std::shared_ptr<const TlsContext> context_;
-  SslPtr ssl_;
+  RecordBio records_;
+  SslPtr ssl_;  ///< refers to records_
   bool broken_ = false;        ///< nothing more may be asked of ssl_
   bool open_ = false;          ///< the handshake is done and no goodbye said
   bool drained_ = false;       ///< the last read found nothing whole
   bool read_turned_ = false;
   bool write_turned_ = false;
   bool write_blocked_ = false; ///< a record is half sent
+  std::size_t unreported_ = 0;  ///< bytes that are in records which are not all sent: the caller will come with them again
 };
 
 }  // namespace berth::server
