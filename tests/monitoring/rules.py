@@ -9,6 +9,7 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from checked import MEMORY, RULES, RUNBOOKS, alerts, load_yaml
 from harness import Report, check, need, run
+from shorten import shorten
 
 CASES = sorted(glob.glob(os.path.join(os.path.dirname(RULES), "*.test.yml")))
 
@@ -46,6 +47,23 @@ def every_alert_says_what_to_do():
         check(notes["runbook_url"] == f"docs/runbooks/{rule['alert']}.md", f"{rule['alert']}: {notes['runbook_url']}")
 
 
+def a_faster_copy():
+    """In the copy for staged faults nothing lasts as long as before, and nothing else is different."""
+    with open(RULES) as f:
+        original = f.read()
+    fast = shorten(original, 60)
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as copy:
+        copy.write(fast)
+        copy.flush()
+        run(need("promtool"), "check", "rules", copy.name)
+    code = re.sub(r"^ *#.*$", "", fast, flags=re.MULTILINE)
+    left = re.findall(r"(?:for: |offset |\[)\d+(?:s|m|h|d)\b|24 \* 3600", code)
+    check(not left, f"these stayed as they were: {left}")
+    durations = [int(found) for found in re.findall(r"(?:for: |offset |\[)(\d+)ms", code)]
+    check(max(durations) == 24 * 60_000 and min(durations) == 2000, f"{sorted(set(durations))}")
+    check(re.sub(r"\d+ms|\d+[smhd]\b|24 \* 3600|1440", "", original) == re.sub(r"\d+ms|\d+[smhd]\b|24 \* 3600|1440", "", fast), "something else changed")
+
+
 def runbooks():
     names = {rule["alert"] for rule in alerts()}
     found = {os.path.basename(path)[:-3] for path in glob.glob(os.path.join(RUNBOOKS, "*.md"))}
@@ -66,6 +84,7 @@ def main():
     report.case("each fires, and not in the near miss", cases)
     report.case("each has a case that fires and one that does not", every_alert_has_both_cases)
     report.case("each has a summary, a description and a runbook", every_alert_says_what_to_do)
+    report.case("a copy in which time passes faster", a_faster_copy)
     report.case("each runbook belongs to an alert", runbooks)
     return report.finish()
 
