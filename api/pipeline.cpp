@@ -21,11 +21,13 @@
 #include "api/challenges.h"
 #include "api/context.h"
 #include "api/errors.h"
+#include "api/handlers.h"
 #include "api/host_check.h"
 #include "api/routes.h"
 #include "api/service.h"
 #include "auth/access_control.h"
 #include "auth/policy.h"
+#include "registry/counts.h"
 
 namespace berth::api {
 
@@ -61,6 +63,7 @@ struct Asked {
   std::optional<oci::RepositoryName> repository;
   auth::Caller caller;
   bool from_token = false;  ///< a good one
+  bool handed_on = false;   ///< to its handler
 };
 
 Error stray(std::string what) {
@@ -98,6 +101,7 @@ class Pipeline final : public Service {
     } catch (...) {
       result = stray("an exception of no known type");
     }
+    if (!result && !asked.handed_on) count_refusal(asked.match, request, result.error().code);
     Response response = result ? *std::move(result) : refusal(std::move(result).error(), request, asked);
     if (response.status != kNoAnswer) add_common_headers(response, request.id, request.target);
     co_return response;
@@ -160,7 +164,18 @@ class Pipeline final : public Service {
                     .caller = asked.caller,
                     .target = std::move(target),
                     .query = std::move(query)};
+    asked.handed_on = true;
     co_return co_await route.handle(context);
+  }
+
+  /// A push or a pull of a manifest that ends before its handler; the registry counts the others. Who shows no
+  /// credential is asked for one and comes back: nothing was decided.
+  static void count_refusal(const Match& match, const Request& request, ErrorCode code) {
+    namespace counts = registry::counts;
+    if (match.route == nullptr || request.method == Method::head) return;
+    if (code == ErrorCode::unauthorized && !request.headers.has("Authorization")) return;
+    if (match.route->handle == put_manifest) counts::push(registry::ManifestType::unknown, counts::outcome_of(code));
+    if (match.route->handle == get_manifest) counts::pull(registry::ManifestType::unknown, counts::outcome_of(code));
   }
 
   static Error refuse(const auth::Principal& principal, const auth::Decision& decision) {

@@ -24,9 +24,14 @@ std::size_t cost(std::string_view key, const CachedAnswer& answer) {
 
 AnswerCache::AnswerCache(std::size_t bytes_max) : shard_bytes_max_(bytes_max / kShards) {}
 
+void AnswerCache::forget(Shard& shard, const Entry& entry) {
+  shard.bytes -= entry.bytes;
+  if (entry.answer.manifest) shard.manifest_bytes -= entry.bytes;
+  shard.by_key.erase(entry.key);
+}
+
 void AnswerCache::erase(Shard& shard, std::list<Entry>::iterator entry) {
-  shard.bytes -= entry->bytes;
-  shard.by_key.erase(entry->key);
+  forget(shard, *entry);
   shard.entries.erase(entry);
 }
 
@@ -51,8 +56,7 @@ void AnswerCache::insert(std::string_view key, CachedAnswer answer, std::uint64_
     if (!answer.manifest) answer.manifest = kept.manifest;
     if (!answer.blob) answer.blob = kept.blob;
     const auto entry = found->second;
-    shard.bytes -= entry->bytes;
-    shard.by_key.erase(found);
+    forget(shard, *entry);
     dropped.splice(dropped.begin(), shard.entries, entry);
   }
   const std::size_t bytes = cost(key, answer);
@@ -60,13 +64,13 @@ void AnswerCache::insert(std::string_view key, CachedAnswer answer, std::uint64_
   if (bytes > shard_bytes_max_ / 2) return;
   while (shard.bytes + bytes > shard_bytes_max_) {
     const auto last = std::prev(shard.entries.end());
-    shard.bytes -= last->bytes;
-    shard.by_key.erase(last->key);
+    forget(shard, *last);
     dropped.splice(dropped.begin(), shard.entries, last);
   }
   shard.entries.push_front(Entry{std::string(key), std::move(answer), bytes});
   shard.by_key.emplace(shard.entries.front().key, shard.entries.begin());
   shard.bytes += bytes;
+  if (shard.entries.front().answer.manifest) shard.manifest_bytes += bytes;
 }
 
 void AnswerCache::invalidate(std::span<const std::string> touched, std::uint64_t version) {
@@ -105,6 +109,15 @@ std::size_t AnswerCache::size_bytes() const {
   for (const Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
     bytes += shard.bytes;
+  }
+  return bytes;
+}
+
+std::size_t AnswerCache::manifest_bytes() const {
+  std::size_t bytes = 0;
+  for (const Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    bytes += shard.manifest_bytes;
   }
   return bytes;
 }

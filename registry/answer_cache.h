@@ -23,6 +23,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "registry/manifest_type.h"
 #include "registry/registry.h"
 
 namespace berth::registry {
@@ -31,7 +32,7 @@ namespace berth::registry {
 using BlobBytes = std::shared_ptr<const std::string>;
 /// What a key stands for; null where it is not here.
 struct CachedAnswer {
-  std::shared_ptr<const ManifestAnswer> manifest = {};
+  std::shared_ptr<const ResolvedManifest> manifest = {};
   BlobBytes blob = {};
 };
 
@@ -48,6 +49,7 @@ class AnswerCache {
   void invalidate(std::span<const std::string> touched, std::uint64_t version);
 
   std::size_t size_bytes() const;
+  std::size_t manifest_bytes() const;  ///< of entries that hold a manifest; the others hold blobs
   std::size_t entries() const;
 
  private:
@@ -64,11 +66,14 @@ class AnswerCache {
     std::list<Entry> entries;  // most recently used first
     std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key;  // views into the entries' keys
     std::size_t bytes = 0;
+    std::size_t manifest_bytes = 0;
     std::array<std::uint64_t, kBuckets> invalidated{};  // version of the last invalidation, by bucket of key hashes
     std::uint64_t all_invalidated = 0;                  // the same of one that may have hit any bucket
   };
 
   Shard& shard_of(std::size_t hash) { return shards_[hash % kShards]; }
+  /// Takes an entry out of the map and the sums; it stays in the list.
+  static void forget(Shard& shard, const Entry& entry);
   static void erase(Shard& shard, std::list<Entry>::iterator entry);
   void invalidate_one(const std::string& key, std::uint64_t version);
   void invalidate_prefix(const std::string& prefix, std::uint64_t version);

@@ -1,10 +1,12 @@
 #include "registry/check.h"
 
+#include <algorithm>
 #include <functional>
 #include <iterator>
 #include <optional>
 #include <set>
 
+#include "registry/commands/totals.h"
 #include "registry/identities/check.h"
 #include "registry/index.h"
 #include "registry/queries.h"
@@ -186,7 +188,7 @@ Figures count(Walk& walk) {
 class Check {
  public:
   Check(const kv::Reader& reader, std::size_t findings_max)
-      : walk_(reader), figures_(count(walk_)), findings_max_(findings_max) {}
+      : reader_(reader), walk_(reader), figures_(count(walk_)), findings_max_(findings_max) {}
 
   Result<std::vector<std::string>> run() {
     names();
@@ -198,6 +200,7 @@ class Check {
     tag_rows();
     owners();
     figures();
+    BERTH_CHECK(totals());
     BERTH_CHECK(walk_.outcome());
     return std::move(findings_);
   }
@@ -422,12 +425,33 @@ class Check {
     }
   }
 
+  /// But for the bytes of files in the reap queue, which only the disk knows. An index that no berth has opened since
+  /// there are sums has none.
+  Result<void> totals() {
+    BERTH_TRY(const Totals counted, recount_totals(reader_));
+    Totals kept;
+    for (const Total which : kTotals) {
+      BERTH_TRY(kept[which], total(reader_, which));
+    }
+    BERTH_TRY(const std::uint64_t known, total(reader_, Total::known));
+    const auto is_kept = [](const auto& entry) { return entry.second != 0; };
+    if (known == 0 && std::none_of(kept.begin(), kept.end(), is_kept)) return {};
+    kept.erase(Total::reap_bytes);
+    for (const auto& [which, value] : kept) {
+      expect(value == counted.at(which), "the sums over the index equal a recount", 0,
+             "sum " + std::to_string(static_cast<int>(which)) + " is " + std::to_string(value) + ", counted " +
+                 std::to_string(counted.at(which)));
+    }
+    return {};
+  }
+
   static std::string text(const UsageRecord& usage) {
     return "logical " + std::to_string(usage.logical_bytes) + " unique " + std::to_string(usage.unique_bytes) +
            " manifests " + std::to_string(usage.manifests) + " tags " + std::to_string(usage.tags) + " held " +
            std::to_string(usage.held);
   }
 
+  const kv::Reader& reader_;
   Walk walk_;
   Figures figures_;
   std::size_t findings_max_;

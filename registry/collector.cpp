@@ -10,6 +10,7 @@
 #include "registry/commands/quarantine.h"
 #include "registry/commands/reap_done.h"
 #include "registry/commands/trim_change_log.h"
+#include "registry/counts.h"
 #include "registry/queries.h"
 
 namespace berth::registry {
@@ -28,14 +29,22 @@ constexpr std::size_t kStepsMax = 4096;    ///< commands of one kind in one pass
 constexpr std::size_t kReapMax = 256;      ///< files a step
 constexpr std::size_t kStuckMax = 1024;
 
-void report(std::string_view what, const Error& error) {
+void count(const CollectDue::Outcome& outcome) {
+  counts::collected(counts::Collected::blob, outcome.blobs);
+  counts::collected(counts::Collected::manifest, outcome.manifests);
+  counts::collected(counts::Collected::repository, outcome.repositories);
+  counts::freed(outcome.bytes);
+}
+
+}  // namespace
+
+void Collector::report(std::string_view what, const Error& error) {
+  failed_ = true;
   // At a stop the committer may go first; what was not done is done after the next start.
   const auto level = error.code == ErrorCode::unavailable ? log::Level::debug : log::Level::error;
   log::event(level, what,
              {{"error", to_string(error.code)}, {"problem", error.message}, {"detail", error.log_detail}});
 }
-
-}  // namespace
 
 Collector::Collector(Core& core, Uptime uptime_persisted) : core_(core), persisted_(uptime_persisted) {}
 
@@ -97,6 +106,8 @@ void Collector::loop() {
 }
 
 void Collector::pass() {
+  const auto begin = std::chrono::steady_clock::now();
+  failed_ = false;
   collect_due();
   reap_files();
   resolve_orphans();
@@ -105,6 +116,9 @@ void Collector::pass() {
   trim_change_log();
   persist_uptime(false);
   kv::ViewSource::release_thread_cache();  // an idle thread must not pin an old state
+  if (stopping()) return;
+  const auto lasted = std::chrono::steady_clock::now() - begin;
+  counts::collection(!failed_ && stuck_.empty(), lasted, core_.parts.clock.wall());
 }
 
 void Collector::collect_due() {
@@ -117,7 +131,10 @@ void Collector::collect_due() {
     if (entries->size() > CollectDue::kEntriesMax) entries->resize(CollectDue::kEntriesMax);
     CollectDue command{.context = core_.system_context(), .entries = *entries, .periods = core_.periods()};
     const auto outcome = core_.parts.committer.run(std::move(command));
-    if (outcome) continue;
+    if (outcome) {
+      count(*outcome);
+      continue;
+    }
     if (outcome.failed_with(ErrorCode::unavailable)) return report("collection has to wait", outcome.error());
     collect_one_by_one(*entries);
   }
@@ -127,12 +144,21 @@ void Collector::collect_one_by_one(const std::vector<DueKey>& entries) {
   for (const DueKey& entry : entries) {
     CollectDue command{.context = core_.system_context(), .entries = {entry}, .periods = core_.periods()};
     const auto outcome = core_.parts.committer.run(std::move(command));
-    if (outcome) continue;
-    if (outcome.failed_with(ErrorCode::unavailable)) return;
+    if (outcome) {
+      count(*outcome);
+      continue;
+    }
+    if (outcome.failed_with(ErrorCode::unavailable)) return report("collection has to wait", outcome.error());
     report("an entry of the collection queue could not be worked off", outcome.error());
     if (stuck_.size() >= kStuckMax) stuck_.clear();  // tried again, and reported again
     stuck_.insert(entry);
   }
+}
+
+/// 0 for a file that is not there any more.
+std::uint64_t Collector::size_of(const storage::Place& place) const {
+  const auto opened = core_.parts.blobs.open(place);
+  return opened ? opened->size : 0;
 }
 
 void Collector::reap_files() {
@@ -145,6 +171,7 @@ void Collector::reap_files() {
     ReapDone done{.context = core_.system_context(), .entries = {}};
     for (const ReapKey& entry : *entries) {
       const storage::Place place{entry.file};
+      const std::uint64_t bytes = size_of(place);
       const auto in_use = is_place_in_use(reader, place);
       if (!in_use) return report("a file to remove could not be looked up", in_use.error());
       if (*in_use) {
@@ -152,7 +179,10 @@ void Collector::reap_files() {
       } else if (const auto removed = core_.parts.blobs.remove(place); !removed) {
         report("a file could not be removed", removed.error());
         continue;
+      } else {
+        counts::freed(bytes);
       }
+      done.bytes += bytes;
       done.entries.push_back(entry);
     }
     if (done.entries.empty()) return;
@@ -226,6 +256,7 @@ void Collector::expire_uploads() {
   if (crowded) times.empty = std::min(times.empty, kEmptyUploadIdle);
   std::uint64_t expired = 0;
   for (const auto& session : core_.uploads.all()) expired += session->expire(now, times) ? 1 : 0;
+  counts::collected(counts::Collected::upload, expired);
   if (expired > 0) log::info("upload sessions that nobody used have expired", {{"sessions", expired}});
 }
 

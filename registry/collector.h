@@ -37,8 +37,11 @@ class Collector {
   bool stopping() const;
   void pass();
 
+  /// Something that was due could not be done.
+  void report(std::string_view what, const Error& error);
   void collect_due();
   void collect_one_by_one(const std::vector<DueKey>& entries);
+  std::uint64_t size_of(const storage::Place& place) const;
   void reap_files();
   void resolve_orphans();
   void examine_suspects();
@@ -57,6 +60,7 @@ class Collector {
   std::mutex pass_mutex_;  ///< one pass at a time; guards what follows
   Uptime persisted_;
   std::optional<SteadyTime> trimmed_at_;
+  bool failed_ = false;  ///< something of this pass
   std::set<DueKey> stuck_;  ///< entries whose work fails: skipped, so that the others do not wait for them
 };
 

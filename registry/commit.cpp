@@ -2,6 +2,7 @@
 // between leaves garbage and never a record of nothing.
 #include "registry/commands/commit_blob.h"
 #include "registry/core.h"
+#include "registry/counts.h"
 #include "registry/use_cases.h"
 
 namespace berth::registry {
@@ -31,7 +32,7 @@ Task<storage::Place> publish(Core& core, std::shared_ptr<UploadSession> session,
   };
   auto published = co_await session->run(std::move(claim), core.disk, std::move(job));
   if (!published) {
-    if (outcome->lost) session->end();
+    if (outcome->lost) session->end(counts::UploadEnd::error);
     co_return std::move(published).error();
   }
   co_return *outcome->place;
@@ -64,11 +65,12 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
     auto linked = co_await core.parts.committer.submit(command);
     if (!linked) {
       Error error = std::move(linked).error();
-      if (!is_passing(error)) session->end();
+      if (!is_passing(error)) session->end(counts::UploadEnd::error);
       co_return error;
     }
     if (!linked->bytes_needed) {
-      session->end();
+      counts::saved(command.size);
+      session->end(counts::UploadEnd::ok);
       co_return Result<void>{};
     }
     core.verified.erase(digest);
@@ -86,17 +88,19 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
   // Another session may have brought the same blob meanwhile: then the copy given goes to the reap queue.
   command.replace_copy = !core.verified.contains(digest);
   command.context = core.context(actor);
+  const std::uint64_t size = command.size;
   auto stored = co_await core.parts.committer.submit(std::move(command));
   if (!stored) {
     Error error = std::move(stored).error();
     // Refused: nothing names the file, and the client has to begin anew. `unavailable` may mean that the record was
     // written all the same; then the session keeps the file, or the collector finds out whom it belongs to.
-    if (!is_passing(error)) session->end();
+    if (!is_passing(error)) session->end(counts::UploadEnd::error);
     co_return error;
   }
+  if (stored->was_there) counts::saved(size);
   core.verified.insert(digest);
   session->set_published(std::nullopt);
-  session->end();
+  session->end(counts::UploadEnd::ok);
   co_return Result<void>{};
 }
 

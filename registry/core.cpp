@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "registry/commands/quarantine.h"
+#include "registry/counts.h"
 
 namespace berth::registry {
 
@@ -44,6 +45,7 @@ Task<bool> Core::quarantine(ObjectKind kind, oci::Digest digest, std::string fil
 
 void Core::note_quarantined(ObjectKind kind, const oci::Digest& digest, const std::string& file,
                             const std::string& what) {
+  counts::corrupt(kind);
   if (kind == ObjectKind::blob) verified.erase(digest);
   log::error("stored bytes failed a check and are kept from readers until they are pushed again",
              {{"digest", digest.to_string()}, {"file", file}, {"problem", what}});

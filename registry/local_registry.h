@@ -1,6 +1,7 @@
 // The Registry over a store, a committer and a blob store of this process.
 #pragma once
 
+#include "base/metrics.h"
 #include "registry/collector.h"
 #include "registry/core.h"
 
@@ -55,6 +56,7 @@ class LocalRegistry final : public Registry {
 
   Core core_;
   Collector collector_;
+  metrics::Source gauges_;
 };
 
 /// As open_registry, for those who know which registry it is.

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "registry/commands/extend_link.h"
 #include "registry/core.h"
+#include "registry/counts.h"
 #include "registry/queries.h"
 #include "registry/use_cases.h"
 
@@ -90,8 +91,8 @@ Task<oci::Digest> find_digest(Core& core, oci::RepositoryName name, oci::Referen
   co_return co_await core.read(core.view(), std::move(query));
 }
 
-Task<std::shared_ptr<const ManifestAnswer>> load_manifest(Core& core, oci::RepositoryName name,
-                                                          oci::Reference reference, std::string key) {
+Task<std::shared_ptr<const ResolvedManifest>> load_manifest(Core& core, oci::RepositoryName name,
+                                                            oci::Reference reference, std::string key) {
   auto view = core.view();
   const std::uint64_t version = view->version();
   auto query = [name, reference](const kv::Reader& reader) {
@@ -106,7 +107,7 @@ Task<std::shared_ptr<const ManifestAnswer>> load_manifest(Core& core, oci::Repos
     co_return quarantined ? damaged(digest) : cause;
   }
   if (!found) co_return std::move(found).error();
-  auto answer = std::make_shared<const ManifestAnswer>(*std::move(found));
+  auto answer = std::make_shared<const ResolvedManifest>(*std::move(found));
   // Lives as long as the answer does.
   const std::shared_ptr<const std::string> bytes(answer, &answer->bytes);
   if (!co_await core.is_sound(answer->digest, bytes)) {
@@ -122,7 +123,9 @@ Task<std::shared_ptr<const ManifestAnswer>> load_manifest(Core& core, oci::Repos
 
 Task<BlobContent> open_blob(Core& core, const oci::RepositoryName& name, const oci::Digest& digest) {
   const std::string key = cache_key(kLocalNamespace, name.text(), digest.to_string());
-  if (BlobBytes bytes = core.cache->find(key).blob) co_return in_memory(digest, std::move(bytes));
+  BlobBytes bytes = core.cache->find(key).blob;
+  counts::looked_up(counts::Cache::blob, bytes != nullptr);
+  if (bytes) co_return in_memory(digest, std::move(bytes));
   constexpr int kTriesMax = 3;
   for (int tries = 0; tries < kTriesMax; ++tries) {
     BERTH_CO_TRY(auto content, co_await try_open_blob(core, name, digest, key));
@@ -149,11 +152,19 @@ Task<std::shared_ptr<const ManifestAnswer>> get_manifest(Core& core, const oci::
                                                          const oci::Reference& reference, bool count_pull) {
   const std::string text = oci::to_string(reference);
   const std::string key = cache_key(kLocalNamespace, name.text(), text);
-  std::shared_ptr<const ManifestAnswer> answer = core.cache->find(key).manifest;
+  std::shared_ptr<const ResolvedManifest> answer = core.cache->find(key).manifest;
+  counts::looked_up(counts::Cache::manifest, answer != nullptr);
   if (!answer) {
-    BERTH_CO_TRY(answer, co_await load_manifest(core, name, reference, key));
+    auto loaded = co_await load_manifest(core, name, reference, key);
+    if (!loaded) {
+      if (count_pull) counts::pull(ManifestType::unknown, counts::outcome_of(loaded));
+      co_return std::move(loaded).error();
+    }
+    answer = *std::move(loaded);
   }
-  if (count_pull) core.pulls.count(key, name.text(), text, core.parts.clock.wall());
+  if (!count_pull) co_return answer;
+  counts::pull(answer->type, counts::Outcome::ok);
+  core.pulls.count(key, name.text(), text, core.parts.clock.wall());
   co_return answer;
 }
 

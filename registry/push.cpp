@@ -4,6 +4,7 @@
 #include "registry/commands/mount_blob.h"
 #include "registry/commands/put_manifest.h"
 #include "registry/core.h"
+#include "registry/counts.h"
 #include "registry/use_cases.h"
 
 namespace berth::registry {
@@ -25,8 +26,8 @@ class UploadHandle final : public Upload {
   std::uint64_t offset() const override { return session_->offset(); }
 
   Task<void> append(Buffer buffer) override {
-    if (!core_.parts.ballast.writable()) co_return storage_full_error();
-    co_return co_await session_->append(claim_, std::move(buffer));
+    if (!core_.parts.ballast.writable()) co_return noted(storage_full_error());
+    co_return noted(co_await session_->append(claim_, std::move(buffer)));
   }
   Task<void> flush() override { return session_->flush(claim_); }
   Task<void> truncate(std::uint64_t offset) override { return session_->truncate(claim_, offset); }
@@ -35,10 +36,10 @@ class UploadHandle final : public Upload {
     const oci::Digest wanted = digest;
     BERTH_CO_TRY(const oci::Digest actual, co_await session_->digest(claim_, wanted.algorithm()));
     if (actual != wanted) {
-      session_->end();
+      session_->end(counts::UploadEnd::digest_mismatch);
       co_return make_error(ErrorCode::digest_mismatch, "the content hashes to " + actual.to_string());
     }
-    if (!core_.parts.ballast.writable()) co_return storage_full_error();
+    if (!core_.parts.ballast.writable()) co_return noted(storage_full_error());
     // From here on there is no way back: neither a newer request nor a cancelled one may leave bytes between their place
     // and the record that names it.
     session_->begin_commit(*claim_);
@@ -46,12 +47,12 @@ class UploadHandle final : public Upload {
     co_await asio::this_coro::throw_if_cancelled(false);
     auto outcome = co_await commit_content(core_, actor_, session_, claim_, wanted);
     co_await asio::this_coro::throw_if_cancelled(throws);
-    co_return outcome;
+    co_return noted(std::move(outcome));
   }
 
   Task<void> cancel() override {
     BERTH_CO_CHECK(co_await session_->settle(claim_));
-    session_->end();
+    session_->end(failed_ ? counts::UploadEnd::error : counts::UploadEnd::aborted);
     co_return Result<void>{};
   }
 
@@ -60,10 +61,16 @@ class UploadHandle final : public Upload {
   }
 
  private:
+  Result<void> noted(Result<void> answer) {
+    if (counts::outcome_of(answer) == counts::Outcome::server_error) failed_ = true;
+    return answer;
+  }
+
   Core& core_;
   const Actor actor_;
   const std::shared_ptr<UploadSession> session_;
   const std::shared_ptr<UploadClaim> claim_;
+  bool failed_ = false;  ///< by no fault of the client: so it is no wish of the client either that this ends
 };
 
 Result<std::shared_ptr<UploadSession>> find_session(const Core& core, const Actor& actor,
@@ -131,7 +138,10 @@ Task<std::uint64_t> upload_offset(Core& core, const Actor& actor, const oci::Rep
 
 Task<bool> mount_blob(Core& core, const Actor& actor, const oci::RepositoryName& target, const oci::Digest& digest,
                       std::optional<oci::RepositoryName> from, const Visibility& visibility) {
-  if (!core.parts.ballast.writable()) co_return storage_full_error();
+  if (!core.parts.ballast.writable()) {
+    counts::mount(counts::MountEnd::error);
+    co_return storage_full_error();
+  }
   MountBlob command{.context = core.context(actor),
                     .name_space = kLocalNamespace,
                     .repository = target,
@@ -139,11 +149,17 @@ Task<bool> mount_blob(Core& core, const Actor& actor, const oci::RepositoryName&
                     .from = std::move(from),
                     .sources = core.options.anonymous_mount ? visibility : Visibility{},
                     .periods = core.periods()};
-  BERTH_CO_TRY(const auto outcome, co_await core.parts.committer.submit(std::move(command)));
-  co_return outcome.mounted;
+  auto outcome = co_await core.parts.committer.submit(std::move(command));
+  counts::mount(!outcome ? counts::MountEnd::error : outcome->mounted ? counts::MountEnd::ok : counts::MountEnd::miss);
+  if (!outcome) co_return std::move(outcome).error();
+  if (outcome->mounted) counts::saved(outcome->bytes);
+  co_return outcome->mounted;
 }
 
-Task<PutManifestDone> put_manifest(Core& core, const Actor& actor, PutManifestRequest request) {
+namespace {
+
+/// put_manifest(), and says what was pushed as soon as that is known.
+Task<PutManifestDone> store_manifest(Core& core, const Actor& actor, PutManifestRequest request, ManifestType& type) {
   // Up to here parsing and hashing in place costs less than a change of threads.
   constexpr std::size_t kInPlaceMax = 32 << 10;
   if (!core.parts.ballast.writable()) co_return storage_full_error();
@@ -170,6 +186,7 @@ Task<PutManifestDone> put_manifest(Core& core, const Actor& actor, PutManifestRe
     checked = co_await offload(core.parts.cpu_pool, std::move(check));
   }
   if (!checked) co_return std::move(checked).error();
+  type = manifest_type(checked->manifest->kind, checked->manifest->artifact_type);
 
   PutManifest command{.context = core.context(actor),
                       .name_space = kLocalNamespace,
@@ -188,6 +205,15 @@ Task<PutManifestDone> put_manifest(Core& core, const Actor& actor, PutManifestRe
   done.digest = checked->digest;
   done.subject = checked->manifest->subject;
   done.created = outcome.created;
+  co_return done;
+}
+
+}  // namespace
+
+Task<PutManifestDone> put_manifest(Core& core, const Actor& actor, PutManifestRequest request) {
+  ManifestType type = ManifestType::unknown;
+  auto done = co_await store_manifest(core, actor, std::move(request), type);
+  counts::push(type, counts::outcome_of(done));
   co_return done;
 }
 

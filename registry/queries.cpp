@@ -152,11 +152,11 @@ Result<bool> is_place_in_use(const kv::Reader& reader, const storage::Place& pla
   return record && record->file == place.name;
 }
 
-Result<ManifestAnswer> find_manifest(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
-                                     const oci::Reference& reference) {
+Result<ResolvedManifest> find_manifest(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
+                                       const oci::Reference& reference) {
   BERTH_TRY(const auto repository, find_repository(reader, name_space, name));
   if (!repository) return manifest_unknown();
-  ManifestAnswer answer;
+  ResolvedManifest answer;
   if (const auto* tag = std::get_if<oci::Tag>(&reference)) {
     BERTH_TRY(const auto record, find_tag(reader, *repository, tag->text()));
     if (!record) return manifest_unknown();
@@ -173,6 +173,7 @@ Result<ManifestAnswer> find_manifest(const kv::Reader& reader, NamespaceId name_
   if (!object || !bytes || bytes->size() != manifest->size) {
     return make_error(ErrorCode::corrupt, "a manifest has not its bytes", answer.digest.to_string());
   }
+  answer.type = manifest_type(manifest->kind, manifest->artifact_type);
   answer.media_type = manifest->media_type;
   answer.bytes = *std::move(bytes);
   return answer;

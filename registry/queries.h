@@ -13,6 +13,7 @@
 #include "oci/name.h"
 #include "registry/actor.h"
 #include "registry/keys.h"
+#include "registry/manifest_type.h"
 #include "registry/records.h"
 #include "registry/values.h"
 #include "storage/blobs/blob_store.h"
@@ -59,8 +60,8 @@ Result<bool> is_place_in_use(const kv::Reader& reader, const storage::Place& pla
 // ---- manifests ----
 
 /// Errors: manifest_unknown (also for an unknown repository).
-Result<ManifestAnswer> find_manifest(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
-                                     const oci::Reference& reference);
+Result<ResolvedManifest> find_manifest(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
+                                       const oci::Reference& reference);
 
 /// The tag as readers see it: one that a deleted manifest left behind is absent.
 Result<std::optional<TagRecord>> find_tag(const kv::Reader& reader, RepositoryId repository, const std::string& tag);

@@ -6,6 +6,7 @@
 #include "registry/commands/delete_repository.h"
 #include "registry/commands/delete_tag.h"
 #include "registry/commands/init_format.h"
+#include "registry/gauges.h"
 #include "registry/local_registry.h"
 #include "registry/queries.h"
 #include "registry/use_cases.h"
@@ -22,6 +23,7 @@ Result<void> LocalRegistry::open() {
   BERTH_CHECK(recover(core_));
   kv::ViewSource::release_thread_cache();  // this thread may never look again, and must not pin the first state
   collector_.start();
+  gauges_ = metrics::add_source([&core = core_](metrics::Sink& sink) { read_gauges(core, sink); });
   return {};
 }
 

@@ -139,7 +139,7 @@ void UploadSession::on_superseded(const std::shared_ptr<UploadClaim>& claim, std
 void UploadSession::release() {
   failure_.reset();
   slot_.reset();
-  if (!gone_ && !resumable_) end_locked();
+  if (!gone_ && !resumable_) end_locked(counts::UploadEnd::aborted);
   // The client is lost, or was refused: what it sent is kept all the same. Once, for the disk may be full.
   if (!gone_ && content_.unsaved() && !save_tried_) {
     save_tried_ = true;
@@ -194,11 +194,12 @@ void UploadSession::fail(const Error& error) {
   failure_ = error;
   slot_.reset();
   offset_ = content_.size();
-  if (!passing) end_locked();  // nobody knows what the disk holds
+  if (!passing) end_locked(counts::UploadEnd::error);  // nobody knows what the disk holds
 }
 
-void UploadSession::end_locked() {
+void UploadSession::end_locked(counts::UploadEnd how) {
   if (std::exchange(gone_, true)) return;
+  counts::upload(how);
   parts_.table.remove(id_);
   if (published_) parts_.table.add_orphan(*std::exchange(published_, std::nullopt));
   if (waiter_) waiter_->changed.set();
@@ -216,9 +217,9 @@ void UploadSession::set_published(std::optional<storage::Place> place) {
   published_ = std::move(place);
 }
 
-void UploadSession::end() {
+void UploadSession::end(counts::UploadEnd how) {
   const Lock lock(mutex_);
-  end_locked();
+  end_locked(how);
 }
 
 bool UploadSession::expire(SteadyTime now, const IdleTimes& times) {
@@ -228,7 +229,7 @@ bool UploadSession::expire(SteadyTime now, const IdleTimes& times) {
     content_.park();
     return false;
   }
-  end_locked();
+  end_locked(counts::UploadEnd::expired);
   return true;
 }
 

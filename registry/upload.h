@@ -31,6 +31,7 @@
 #include "registry/actor.h"
 #include "registry/background.h"
 #include "registry/buffer.h"
+#include "registry/counts.h"
 #include "registry/event.h"
 #include "registry/upload_content.h"
 #include "storage/ballast.h"
@@ -112,8 +113,8 @@ class UploadSession : public std::enable_shared_from_this<UploadSession> {
   /// ends first the file is an orphan.
   void set_published(std::optional<storage::Place> place);
   const std::optional<storage::Place>& published() const { return published_; }
-  /// The session is no more, for everybody. Its bytes go in the background.
-  void end();
+  /// The session is no more, for everybody. Its bytes go in the background. Only the first end counts.
+  void end(counts::UploadEnd how);
 
   // ---- by the sweeper ----
   /// How long a session may be idle: one that has bytes, and one that never got any.
@@ -132,7 +133,7 @@ class UploadSession : public std::enable_shared_from_this<UploadSession> {
   void start_job(Background& pool, std::function<void()> job);
   void start_writing();
   void end_job();
-  void end_locked();
+  void end_locked(counts::UploadEnd how);
   void release();
   void hand_over();
 

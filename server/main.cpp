@@ -33,7 +33,7 @@
 #include "server/start_memory.h"
 #include "storage/ballast.h"
 #include "storage/blobs/blob_store.h"
-#include "storage/file_system.h"
+#include "storage/measured_file_system.h"
 #include "storage/kv/committer.h"
 #include "storage/kv/rocksdb_kv.h"
 
@@ -195,7 +195,7 @@ int serve(const cli::ServeCall& call) {
   Pool cpu_pool("cpu", threads.cpu);
   registry::BufferPool buffers(settings.limits.body_buffers_bytes);
   auto cache = registry::make_answer_cache(settings.cache.manifests_bytes);
-  storage::Ballast ballast(storage::posix_file_system(), server::ballast_options(settings));
+  storage::Ballast ballast(storage::measured_file_system(), server::ballast_options(settings));
 
   // Opened further down, while the server already answers the health routes; all outlive it.
   std::unique_ptr<kv::Store> store;
@@ -248,7 +248,7 @@ int serve(const cli::ServeCall& call) {
 
   storage::LocalBlobStoreOptions blob_options;
   blob_options.directory = data->path();
-  auto opened_blobs = storage::open_local_blob_store(storage::posix_file_system(), blob_options);
+  auto opened_blobs = storage::open_local_blob_store(storage::measured_file_system(), blob_options);
   if (!opened_blobs) return fail(opened_blobs.error());
   blobs = *std::move(opened_blobs);
 

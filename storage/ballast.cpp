@@ -1,8 +1,10 @@
 #include "storage/ballast.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/log.h"
+#include "base/metrics.h"
 
 namespace berth::storage {
 namespace {
@@ -11,6 +13,28 @@ constexpr std::uint64_t kDiskSharePart = 10;          ///< of a small disk the b
 constexpr std::uint64_t kLowWaterMin = 2 << 20;
 constexpr std::uint64_t kLowWaterDiskPart = 8;        ///< and low water an eighth
 constexpr std::uint64_t kFreeInodesMin = 64;          ///< kept for the index, which replaces its files
+
+using Gauges = metrics::Family<metrics::Gauge>;
+const Gauges disk_bytes("storage_filesystem_size_bytes", "Size of the file system that holds the data.", {"path"});
+const Gauges free_bytes("storage_filesystem_free_bytes",
+                        "What berth may still write there, the ballast not counted.", {"path"});
+const Gauges free_inodes("storage_filesystem_free_inodes",
+                         "Files that may still be made there; absent where the file system does not count them.",
+                         {"path"});
+metrics::Gauge& held_gauge =
+    Gauges("storage_ballast_bytes", "Space held back for the index; 0 while it is given up.").with();
+metrics::Gauge& low_water_gauge =
+    Gauges("storage_low_water_bytes", "Pushes are refused when fewer bytes than this are free.").with();
+metrics::Gauge& full_gauge = Gauges("storage_full", "1 while pushes are refused because the disk is nearly full.").with();
+
+/// As it was seen last: the collector looks every second, so that a scrape need not wait for a disk.
+void show(const std::string& path, const SpaceInfo& space) {
+  disk_bytes.with({path}).set(static_cast<std::int64_t>(space.size_bytes));
+  free_bytes.with({path}).set(static_cast<std::int64_t>(space.free_bytes));
+  if (space.free_inodes != std::numeric_limits<std::uint64_t>::max()) {
+    free_inodes.with({path}).set(static_cast<std::int64_t>(space.free_inodes));
+  }
+}
 
 }  // namespace
 
@@ -67,6 +91,9 @@ void Ballast::report_full() {
 }
 
 void Ballast::tell() {
+  held_gauge.set(held_ ? static_cast<std::int64_t>(size_) : 0);
+  low_water_gauge.set(static_cast<std::int64_t>(low_water_));
+  full_gauge.set(writable() ? 0 : 1);
   if (writable() != told_full_) return;
   told_full_ = !told_full_;
   if (told_full_)
@@ -80,6 +107,7 @@ Result<void> Ballast::look(OnRoom on_room) {
   if (probe_left_) probe_left_ = !files_.remove(probe_path_).has_value();
   // A disk that does not answer changes nothing.
   BERTH_TRY(const SpaceInfo space, files_.space(options_.directory));
+  show(options_.directory, space);
   const std::uint64_t free_now = space.free_bytes;
 
   const std::uint64_t index_share = low_water_ / 2;

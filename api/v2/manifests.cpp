@@ -3,6 +3,7 @@
 
 #include "api/conditions.h"
 #include "api/handlers.h"
+#include "registry/counts.h"
 
 namespace berth::api {
 
@@ -66,6 +67,30 @@ Result<void> check_may_tag(const Context& context, const oci::Tag& tag) {
   return make_error(ErrorCode::denied, "this caller may not push the tag " + tag.text(), std::string(decision.reason));
 }
 
+/// Everything that can be said about a push before the registry is asked, and its body.
+Task<registry::PutManifestRequest> read_push(Context& context, MemoryBudget::Share& memory) {
+  BERTH_CO_TRY(auto tags, extra_tags(context));
+  BERTH_CO_TRY(auto expected, expected_digest(context));
+  BERTH_CO_TRY(auto precondition, write_precondition(context.request.headers));
+  if (const auto* tag = std::get_if<oci::Tag>(&context.reference())) BERTH_CO_CHECK(check_may_tag(context, *tag));
+  for (const oci::Tag& tag : tags) BERTH_CO_CHECK(check_may_tag(context, tag));
+  BERTH_CO_TRY(std::string body, co_await read_body(context, memory));
+  registry::PutManifestRequest push{.repository = context.repository(),
+                                    .reference = context.reference(),
+                                    .content_type = std::string(context.request.headers.get("Content-Type")),
+                                    .body = std::move(body),
+                                    .extra_tags = {},
+                                    .expected_digest = std::move(expected),
+                                    .precondition = std::move(precondition)};
+  // Whether a tag moves is known only when the push is applied; whether it may is said here.
+  const auto may_overwrite = [&context](const oci::Tag& tag) {
+    return context.policy.decide(context.principal, auth::Action::overwrite, &context.repository(), &tag).allowed;
+  };
+  if (const auto* tag = std::get_if<oci::Tag>(&push.reference)) push.may_overwrite = may_overwrite(*tag);
+  for (const oci::Tag& tag : tags) push.extra_tags.push_back({tag, may_overwrite(tag)});
+  co_return push;
+}
+
 }  // namespace
 
 Task<Response> get_manifest(Context& context) {
@@ -92,34 +117,22 @@ Task<Response> get_manifest(Context& context) {
 }
 
 Task<Response> put_manifest(Context& context) {
-  BERTH_CO_TRY(auto tags, extra_tags(context));
-  BERTH_CO_TRY(auto expected, expected_digest(context));
-  BERTH_CO_TRY(auto precondition, write_precondition(context.request.headers));
-  if (const auto* tag = std::get_if<oci::Tag>(&context.reference())) BERTH_CO_CHECK(check_may_tag(context, *tag));
-  for (const oci::Tag& tag : tags) BERTH_CO_CHECK(check_may_tag(context, tag));
   MemoryBudget::Share memory(context.manifest_memory);
-  BERTH_CO_TRY(std::string body, co_await read_body(context, memory));
-  registry::PutManifestRequest push{.repository = context.repository(),
-                                    .reference = context.reference(),
-                                    .content_type = std::string(context.request.headers.get("Content-Type")),
-                                    .body = std::move(body),
-                                    .extra_tags = {},
-                                    .expected_digest = std::move(expected),
-                                    .precondition = std::move(precondition)};
-  // Whether a tag moves is known only when the push is applied; whether it may is said here.
-  const auto may_overwrite = [&context](const oci::Tag& tag) {
-    return context.policy.decide(context.principal, auth::Action::overwrite, &context.repository(), &tag).allowed;
-  };
-  if (const auto* tag = std::get_if<oci::Tag>(&push.reference)) push.may_overwrite = may_overwrite(*tag);
-  for (const oci::Tag& tag : tags) push.extra_tags.push_back({tag, may_overwrite(tag)});
-  BERTH_CO_TRY(const auto done, co_await context.registry().put_manifest(context.actor, std::move(push)));
+  auto push = co_await read_push(context, memory);
+  if (!push) {
+    // The registry never hears of it, so it is counted here.
+    registry::counts::push(registry::ManifestType::unknown, registry::counts::outcome_of(push));
+    co_return std::move(push).error();
+  }
+  const std::vector<registry::PushedTag> tags = push->extra_tags;
+  BERTH_CO_TRY(const auto done, co_await context.registry().put_manifest(context.actor, *std::move(push)));
   Response response;
   response.status = 201;
   response.headers.add("Location", "/v2/" + context.repository().text() + "/manifests/" + done.digest.to_string());
   response.headers.add("Docker-Content-Digest", done.digest.to_string());
   // Tells the client that the referrers API lists it, so that it keeps no list under a tag of its own.
   if (done.subject) response.headers.add("OCI-Subject", *done.subject);
-  for (const oci::Tag& tag : tags) response.headers.add("OCI-Tag", tag.text());
+  for (const registry::PushedTag& pushed : tags) response.headers.add("OCI-Tag", pushed.tag.text());
   co_return response;
 }
 

@@ -1,10 +1,13 @@
 #include "registry/commands/collect_due.h"
 
+#include <algorithm>
+
 #include "registry/commands/edges.h"
 #include "registry/commands/links.h"
 #include "registry/commands/purge_repository.h"
 #include "registry/commands/repositories.h"
 #include "registry/commands/tags.h"
+#include "registry/commands/totals.h"
 
 namespace berth::registry {
 
@@ -77,12 +80,30 @@ Result<bool> work_off(Index& index, const DueKey& entry, const Periods& periods,
   return finished;
 }
 
+/// What a command dropped is what the totals lost meanwhile.
+struct Before {
+  std::uint64_t blobs = 0;
+  std::uint64_t manifests = 0;
+  std::uint64_t bytes = 0;  ///< in the index or in files that it names, or waiting in the reap queue
+
+  static Result<Before> read(const Index& index) {
+    Before now;
+    BERTH_TRY(now.blobs, total(index.reader(), Total::blobs));
+    BERTH_TRY(now.manifests, total(index.reader(), Total::manifest_objects));
+    BERTH_TRY(now.bytes, total(index.reader(), Total::bytes));
+    BERTH_TRY(const std::uint64_t reap_bytes, total(index.reader(), Total::reap_bytes));
+    now.bytes += reap_bytes;
+    return now;
+  }
+};
+
 }  // namespace
 
 Result<CollectDue::Outcome> CollectDue::apply(kv::Transaction& transaction) {
   Index index(transaction, CommandKind::collect_due, context);
   std::size_t budget = records_max;
   Outcome outcome;
+  BERTH_TRY(const Before before, Before::read(index));
   for (const DueKey& entry : entries) {
     if (entry.due > context.uptime || budget == 0) break;
     --budget;
@@ -90,7 +111,12 @@ Result<CollectDue::Outcome> CollectDue::apply(kv::Transaction& transaction) {
     if (!finished) break;
     index.erase(entry);
     ++outcome.finished;
+    outcome.repositories += entry.kind == DueKind::repository ? 1 : 0;
   }
+  BERTH_TRY(const Before after, Before::read(index));
+  outcome.blobs = before.blobs - std::min(before.blobs, after.blobs);
+  outcome.manifests = before.manifests - std::min(before.manifests, after.manifests);
+  outcome.bytes = before.bytes - std::min(before.bytes, after.bytes);
   index.record_change();
   return outcome;
 }

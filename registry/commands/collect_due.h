@@ -2,6 +2,7 @@
 // deleted manifest left behind. Collection reads this queue and nothing else.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "registry/index.h"
@@ -19,6 +20,10 @@ struct CollectDue {
 
   struct Outcome {
     std::size_t finished = 0;  ///< entries, from the front of `entries`, that need no further work
+    std::uint64_t blobs = 0;         ///< dropped from the index
+    std::uint64_t manifests = 0;     ///< likewise
+    std::uint64_t repositories = 0;  ///< purged to their end
+    std::uint64_t bytes = 0;         ///< given back by the index; those of files come when they are removed
   };
 
   CommandContext context;

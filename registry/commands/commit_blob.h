@@ -28,6 +28,8 @@ struct CommitBlob {
     /// The content given is now the stored copy. False for a Place: another copy was kept, and the file given is in the
     /// reap queue already.
     bool stored = false;
+    /// There was a sound copy before.
+    bool was_there = false;
   };
 
   CommandContext context;

@@ -1,5 +1,7 @@
 #include "registry/commands/init_format.h"
 
+#include "registry/commands/totals.h"
+
 namespace berth::registry {
 
 Result<InitFormat::Outcome> InitFormat::apply(kv::Transaction& transaction) {
@@ -20,6 +22,7 @@ Result<InitFormat::Outcome> InitFormat::apply(kv::Transaction& transaction) {
     if (used) return make_error(ErrorCode::corrupt, "the index has content but no data format version");
     outcome.created = true;
   }
+  BERTH_CHECK(init_totals(index));
   if (format && format->minor >= kFormatMinor) return outcome;
 
   if (!format) format.emplace();

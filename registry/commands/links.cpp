@@ -1,13 +1,27 @@
 #include "registry/commands/links.h"
 
 #include "registry/commands/extend_link.h"
+#include "registry/commands/totals.h"
 
 namespace berth::registry {
+
+namespace {
+
+/// An object came into being (1) or is gone for good (-1).
+Result<void> count_object(Index& index, const ObjectKey& key, const ObjectRecord& object, std::int64_t change) {
+  const bool quarantined = object.state == ObjectState::quarantined;
+  BERTH_CHECK(add_to_total(index, key.kind == ObjectKind::blob ? Total::blobs : Total::manifest_objects, change));
+  BERTH_CHECK(add_to_total(index, Total::quarantined, quarantined ? change : 0));
+  return add_to_total(index, Total::bytes, change * static_cast<std::int64_t>(object.size));
+}
+
+}  // namespace
 
 Result<void> hold_object(Index& index, Repository& repository, const ObjectKey& key, const ObjectRecord& fresh) {
   BERTH_TRY(const auto found, index.get(key));
   ObjectRecord object = found.value_or(fresh);
   const auto size = static_cast<std::int64_t>(object.size);
+  if (!found) BERTH_CHECK(count_object(index, key, object, 1));
   if (object.holders == 0) repository.delta.unique_bytes += size;
   if (object.holders == 1) BERTH_CHECK(add_unique_bytes(index, object.holders_xor, -size));
   object.holders += 1;
@@ -32,12 +46,13 @@ Result<void> release_object(Index& index, Repository& repository, const ObjectKe
     return {};
   }
   repository.delta.unique_bytes -= size;
+  BERTH_CHECK(count_object(index, key, *object, -1));
   index.erase(key);
   bool has_content = true;
   if (key.kind == ObjectKind::blob) {
     BERTH_TRY(const auto place, index.get(PlaceKey{key.digest}));
     has_content = place && place->is_inline();
-    if (place && !place->is_inline()) reap_file(index, place->file, periods);
+    if (place && !place->is_inline()) BERTH_CHECK(reap_file(index, place->file, object->size, periods));
     index.erase(PlaceKey{key.digest});
   }
   if (has_content) index.erase(ContentKey{key.kind, key.digest});
@@ -102,8 +117,10 @@ Result<void> unlink_blob(Index& index, Repository& repository, const oci::Digest
   return release_object(index, repository, {ObjectKind::blob, digest}, periods);
 }
 
-void reap_file(Index& index, const std::string& file, const Periods& periods) {
+Result<void> reap_file(Index& index, const std::string& file, std::uint64_t bytes, const Periods& periods) {
+  BERTH_CHECK(add_to_total(index, Total::reap_bytes, static_cast<std::int64_t>(bytes)));
   index.put(ReapKey{index.context().uptime + periods.reap_delay, file}, EmptyRecord{});
+  return {};
 }
 
 }  // namespace berth::registry

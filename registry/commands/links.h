@@ -34,7 +34,7 @@ Result<void> unlink_blob(Index& index, Repository& repository, const oci::Digest
 void start_grace(Index& index, RepositoryId repository, const oci::Digest& digest, LinkRecord link,
                  const Periods& periods);
 
-/// Puts a file into the reap queue.
-void reap_file(Index& index, const std::string& file, const Periods& periods);
+/// Puts a file of so many bytes into the reap queue.
+Result<void> reap_file(Index& index, const std::string& file, std::uint64_t bytes, const Periods& periods);
 
 }  // namespace berth::registry

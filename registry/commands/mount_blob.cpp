@@ -51,7 +51,7 @@ Result<MountBlob::Outcome> MountBlob::apply(kv::Transaction& transaction) {
   BERTH_CHECK(link_blob(index, target, digest, object->size, periods));
   BERTH_CHECK(settle(index, target));
   index.record_change();
-  return Outcome{.mounted = true};
+  return Outcome{.mounted = true, .bytes = object->size};
 }
 
 }  // namespace berth::registry

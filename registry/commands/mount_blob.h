@@ -1,6 +1,7 @@
 // A blob of one repository becomes visible in another, without its bytes moving.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "oci/digest.h"
@@ -14,7 +15,8 @@ struct MountBlob {
   static constexpr std::size_t kCandidatesMax = 64;
 
   struct Outcome {
-    bool mounted = false;  ///< false: not possible, nothing was changed
+    bool mounted = false;     ///< false: not possible, nothing was changed
+    std::uint64_t bytes = 0;  ///< of the blob, when it was mounted
   };
 
   CommandContext context;

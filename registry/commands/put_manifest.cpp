@@ -8,6 +8,7 @@
 #include "registry/commands/repositories.h"
 #include "registry/commands/tag_rights.h"
 #include "registry/commands/tags.h"
+#include "registry/commands/totals.h"
 #include "registry/queries.h"
 
 namespace berth::registry {
@@ -169,6 +170,7 @@ Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
   BERTH_TRY(Repository target, find_or_create_repository(index, name_space, repository.text()));
   if (!stored) index.put_content(content, *body);
   if (object && object->state != ObjectState::live) {
+    BERTH_CHECK(add_to_total(index, Total::quarantined, -1));
     object->state = ObjectState::live;
     index.put(key, *object);
   }

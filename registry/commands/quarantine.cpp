@@ -1,5 +1,7 @@
 #include "registry/commands/quarantine.h"
 
+#include "registry/commands/totals.h"
+
 namespace berth::registry {
 
 namespace {
@@ -28,6 +30,7 @@ Result<Quarantine::Outcome> Quarantine::apply(kv::Transaction& transaction) {
     BERTH_TRY(const bool sound, is_sound(index, {kind, digest}));
     if (sound) return Outcome{};
   }
+  BERTH_CHECK(add_to_total(index, Total::quarantined, 1));
   object->state = ObjectState::quarantined;
   index.put(key, *object);
   index.record_change();

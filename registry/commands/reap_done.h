@@ -12,6 +12,7 @@ struct ReapDone {
 
   CommandContext context;
   std::vector<ReapKey> entries;
+  std::uint64_t bytes = 0;  ///< of the files
 
   Result<Outcome> apply(kv::Transaction& transaction);
 };

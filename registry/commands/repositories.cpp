@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "registry/commands/totals.h"
+
 namespace berth::registry {
 
 namespace {
@@ -16,6 +18,8 @@ struct Sums {
 
 Result<void> add_to_project(Index& index, const RepositoryRecord& repository, const Sums& sums) {
   if (sums.logical_bytes == 0 && sums.manifests == 0 && sums.tags == 0) return {};
+  BERTH_CHECK(add_to_total(index, Total::manifests, sums.manifests));
+  BERTH_CHECK(add_to_total(index, Total::tags, sums.tags));
   const ProjectUsageKey key{repository.name_space, std::string(project_of(repository.name))};
   BERTH_TRY(const auto found, index.get(key));
   ProjectUsageRecord project = found.value_or(ProjectUsageRecord{});
@@ -66,6 +70,7 @@ Result<Repository> find_or_create_repository(Index& index, NamespaceId name_spac
   made.record.created_by = index.context().actor;
   index.put(RepositoryNameKey{name_space, made.record.name}, RepositoryBinding{made.id});
   index.put(RepositoryKey{made.id}, made.record);
+  BERTH_CHECK(add_to_total(index, Total::repositories, 1));
   return made;
 }
 
@@ -106,6 +111,7 @@ Result<void> unbind(Index& index, Repository& repository, Uptime due) {
                      -static_cast<std::int64_t>(usage.tags)};
   BERTH_CHECK(add_to_project(index, repository.record, leaving));
 
+  BERTH_CHECK(add_to_total(index, Total::repositories, -1));
   RepositoryRecord& record = repository.record;
   index.erase(RepositoryNameKey{record.name_space, record.name});
   if (usage.manifests != 0) index.erase(CatalogKey{record.name_space, record.name});

@@ -3,12 +3,38 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <optional>
 #include <utility>
 
+#include "base/metrics.h"
+
 namespace berth::kv {
 namespace {
+
+constexpr std::array kBatchBuckets = {1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0};
+/// A write is mostly one sync.
+constexpr std::array kCommitBuckets = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
+                                       0.025,  0.05,    0.1,    0.25,  1.0,    5.0,   30.0};
+
+metrics::Histogram& batch_commands =
+    metrics::Family<metrics::Histogram>("committer_batch_commands", "Changes that shared one write of the index.",
+                                        kBatchBuckets)
+        .with();
+metrics::Histogram& commit_seconds =
+    metrics::Family<metrics::Histogram>("committer_commit_seconds",
+                                        "How long writes of the index took, from applied to durable and published.",
+                                        kCommitBuckets)
+        .with();
+metrics::Gauge& queue_length =
+    metrics::Family<metrics::Gauge>("committer_queue_length", "Changes that wait to be applied.").with();
+metrics::Counter& refused_commands =
+    metrics::Family<metrics::Counter>("committer_refused_total", "Changes refused because too many waited.").with();
+metrics::Counter& warmed_commands =
+    metrics::Family<metrics::Counter>("committer_warmed_total",
+                                      "Changes put back until what they read was in memory.")
+        .with();
 
 /// One base for an Overlay whose commands may differ in what their reads are allowed to wait for.
 class SwitchedReader final : public Reader {
@@ -116,6 +142,7 @@ CommitterCore::Applied CommitterCore::apply_one(Overlay& overlay, PendingCommand
 Result<void> CommitterCore::commit(Overlay& overlay) {
   if (overlay.empty()) return {};
   try {
+    const auto begin = std::chrono::steady_clock::now();
     Overlay::Batch batch;
     detail::insist([&] { batch = overlay.take(last_log_number_); });
     BERTH_CHECK(store_.write(batch.writes));
@@ -123,6 +150,7 @@ Result<void> CommitterCore::commit(Overlay& overlay) {
     // Before the publish: a reader of the new view must not find an answer of the old one in a cache.
     if (on_commit_) on_commit_(batch.touched, view->version());
     views_.publish(std::move(view));
+    commit_seconds.observe(std::chrono::steady_clock::now() - begin);
     return {};
   } catch (const std::exception& failure) {
     return make_error(ErrorCode::internal, "the change could not be written", failure.what());
@@ -159,6 +187,10 @@ Result<void> CommitterCore::apply(Commands commands, Commands& cold) {
       }
       return written;
     }
+    const auto answered = std::count_if(commands.begin() + static_cast<std::ptrdiff_t>(first),
+                                        commands.begin() + static_cast<std::ptrdiff_t>(next),
+                                        [](const auto& command) { return command != nullptr; });
+    if (answered != 0) batch_commands.observe(static_cast<double>(answered));
     // Refusals waited for the write too: they may rest on what an earlier command of the batch wrote.
     for (std::size_t i = first; i < next; ++i) {
       if (commands[i]) commands[i]->complete(std::move(outcomes[i]));
@@ -215,9 +247,11 @@ Result<void> Committer::enqueue(std::unique_ptr<PendingCommand>& command) {
     if (failed_) return not_written_error();
     if (stopping_ || !started_) return make_error(ErrorCode::unavailable, "the server is not taking changes");
     if (queue_.size() + warming_ >= options_.queue_max) {
+      refused_commands.add();
       return make_error(ErrorCode::unavailable, "too many changes are waiting");
     }
     queue_.push_back(std::move(command));
+    queue_length.set(static_cast<std::int64_t>(queue_.size()));
   }
   wake_.notify_one();
   return {};
@@ -232,6 +266,7 @@ void Committer::requeue(std::unique_ptr<PendingCommand> command) {
 }
 
 void Committer::warm_up(std::unique_ptr<PendingCommand> command) {
+  warmed_commands.add();
   {
     const std::lock_guard lock(mutex_);
     ++warming_;
@@ -266,6 +301,7 @@ void Committer::loop() {
         commands.push_back(std::move(queue_.front()));
         queue_.pop_front();
       }
+      queue_length.set(static_cast<std::int64_t>(queue_.size()));
     }
     if (refuse_all) {
       for (auto& command : commands) command->complete(not_written_error());

@@ -19,12 +19,15 @@
 #include <optional>
 #include <utility>
 #include "storage/kv/disk_probe.h"
+#include "storage/kv/rocksdb_metrics.h"
 #include "storage/kv/wal_check.h"
+#include "storage/measured_file_system.h"
 
 namespace berth::kv {
 namespace {
 
 using rocksdb::Status;
+using storage::IndexOperation;
 
 /// Guards every pending write against memory errors on its way through the batch and the memtable.
 constexpr std::size_t kProtectionBytesPerKey = 8;
@@ -44,8 +47,9 @@ bool is_roomy_disk(const std::filesystem::path& directory) {
 Error would_block_error() { return make_error(ErrorCode::would_block, "not in memory"); }
 
 /// RocksDB's Status as an Error: the one place where it is translated.
-Error error_from_status(const Status& status, const char* what) {
+Error error_from_status(const Status& status, IndexOperation operation, const char* what) {
   if (status.IsIncomplete()) return would_block_error();
+  storage::count_index_error(operation);
   std::string detail = std::string(what) + ": " + status.ToString();
   if (status.IsNoSpace() || status.subcode() == Status::kSpaceLimit) {
     return make_error(ErrorCode::storage_full, "the disk that holds the index is full", std::move(detail));
@@ -133,6 +137,7 @@ rocksdb::DBOptions database_options(const RocksDbOptions& options) {
   // Reads happen on I/O threads: deleting files is left to the background.
   db.avoid_unnecessary_blocking_io = true;
 
+  if (options.statistics) db.statistics = make_rocksdb_statistics();
   db.info_log = std::make_shared<EngineLog>();
   db.keep_log_file_num = 1;
   db.listeners.push_back(std::make_shared<BackgroundErrors>(options.on_background_error));
@@ -201,6 +206,7 @@ struct Database {
   void release_snapshot(const rocksdb::Snapshot* snapshot, std::list<RocksView*>::iterator position);
 
   std::unique_ptr<rocksdb::DB> db;
+  std::shared_ptr<rocksdb::Statistics> statistics;  ///< may be null
   std::vector<rocksdb::ColumnFamilyHandle*> all_handles;  ///< owned until close(): RocksDB's default family, then ours
   std::vector<rocksdb::ColumnFamilyHandle*> families;     ///< by Family
   std::atomic<bool> open{true};
@@ -227,7 +233,7 @@ class RocksCursor final : public Cursor {
   void next() override { direction_ == Direction::forward ? iterator_->Next() : iterator_->Prev(); }
   Result<void> status() const override {
     const Status status = iterator_->status();
-    if (!status.ok()) return error_from_status(status, "scan");
+    if (!status.ok()) return error_from_status(status, IndexOperation::read, "scan");
     return {};
   }
 
@@ -262,7 +268,7 @@ class RocksReader final : public Reader {
     rocksdb::ColumnFamilyHandle* handle = database_.families[family];
     const Status status = database_.db->Get(options_, handle, rocksdb::Slice(key), &value);
     if (status.IsNotFound()) return std::optional<std::string>();
-    if (!status.ok()) return error_from_status(status, "get");
+    if (!status.ok()) return error_from_status(status, IndexOperation::read, "get");
     // RocksDB before 9.0 answers a read of the caches alone with OK and no bytes when the file is not open (its change
     // 12443). Only this call tells that from an empty value.
     if (value.empty() && options_.read_tier == rocksdb::kBlockCacheTier) {
@@ -292,7 +298,7 @@ class RocksReader final : public Reader {
                            statuses.data());
     for (std::size_t i = 0; i < keys.size(); ++i) {
       if (statuses[i].IsNotFound()) continue;
-      if (!statuses[i].ok()) return error_from_status(statuses[i], "multi-get");
+      if (!statuses[i].ok()) return error_from_status(statuses[i], IndexOperation::read, "multi-get");
       answers[i] = values[i].ToString();
     }
     return answers;
@@ -363,8 +369,15 @@ class RocksStore final : public Store {
  public:
   /// `probe` is of the disk that the store is on; none when it is on no disk of this machine.
   RocksStore(Schema schema, std::shared_ptr<Database> database, std::optional<DiskProbe> probe)
-      : schema_(std::move(schema)), database_(std::move(database)), probe_(std::move(probe)) {}
-  ~RocksStore() override { database_->close(); }
+      : schema_(std::move(schema)), database_(std::move(database)), probe_(std::move(probe)) {
+    source_ = metrics::add_source([open = database_.get()](metrics::Sink& sink) {
+      read_rocksdb_metrics(*open->db, open->families, open->statistics.get(), sink);
+    });
+  }
+  ~RocksStore() override {
+    source_.reset();  // waits for a scrape that reads
+    database_->close();
+  }
 
   Result<std::shared_ptr<const View>> view() override {
     return std::shared_ptr<const View>(
@@ -378,13 +391,13 @@ class RocksStore final : public Store {
     for (const Write& write : writes) {
       rocksdb::ColumnFamilyHandle* family = database_->families[write.family];
       const Status status = write.value ? batch.Put(family, write.key, *write.value) : batch.Delete(family, write.key);
-      if (!status.ok()) return error_from_status(status, "batch");
+      if (!status.ok()) return error_from_status(status, IndexOperation::write, "batch");
     }
     rocksdb::WriteOptions options;
     options.sync = true;  // acknowledged means on the disk
     options.protection_bytes_per_key = kProtectionBytesPerKey;
     const Status status = database_->db->Write(options, &batch);
-    if (!status.ok()) return error_from_status(status, "write");
+    if (!status.ok()) return error_from_status(status, IndexOperation::write, "write");
     if (probe_) BERTH_CHECK(probe_->check());
     version_.fetch_add(1, std::memory_order_release);
     return {};
@@ -408,7 +421,7 @@ class RocksStore final : public Store {
     options.wait = true;
     options.allow_write_stall = true;  // nobody writes at an orderly stop
     Status status = database_->db->Flush(options, database_->families);
-    if (!status.ok()) return error_from_status(status, "flush");
+    if (!status.ok()) return error_from_status(status, IndexOperation::flush, "flush");
     return {};
   }
 
@@ -417,6 +430,7 @@ class RocksStore final : public Store {
   std::shared_ptr<Database> database_;
   std::optional<DiskProbe> probe_;
   std::atomic<std::uint64_t> version_{0};
+  metrics::Source source_;
 };
 
 /// A gap in the numbers of a log is an acknowledged change that is gone. What a crash can lose is what was not in a table
@@ -459,11 +473,13 @@ Error locked_error(const Status& status) {
 Result<void> check_write_ahead_logs(rocksdb::Env& env, const std::string& directory) {
   rocksdb::FileLock* lock = nullptr;
   const Status locked = env.LockFile(directory + "/LOCK", &lock);
-  if (!locked.ok()) return is_lock_failure(locked) ? locked_error(locked) : error_from_status(locked, "open");
+  if (!locked.ok()) {
+    return is_lock_failure(locked) ? locked_error(locked) : error_from_status(locked, IndexOperation::open, "open");
+  }
   auto checked = check_wals(env, directory);
   const Status unlocked = env.UnlockFile(lock);
   BERTH_CHECK(std::move(checked));
-  if (!unlocked.ok()) return error_from_status(unlocked, "open");
+  if (!unlocked.ok()) return error_from_status(unlocked, IndexOperation::open, "open");
   return {};
 }
 
@@ -474,15 +490,15 @@ Result<std::vector<std::string>> existing_families(rocksdb::Env& env, const rock
   if (current.ok()) {
     std::vector<std::string> names;
     const Status status = rocksdb::DB::ListColumnFamilies(options, directory, &names);
-    if (!status.ok()) return error_from_status(status, "open");
+    if (!status.ok()) return error_from_status(status, IndexOperation::open, "open");
     return names;
   }
-  if (!current.IsNotFound()) return error_from_status(current, "open");
+  if (!current.IsNotFound()) return error_from_status(current, IndexOperation::open, "open");
   // RocksDB would make a new, empty store here. That is only right when no data says that there was one.
   std::vector<std::string> files;
   Status status = env.CreateDirIfMissing(directory);
   if (status.ok()) status = env.GetChildren(directory, &files);
-  if (!status.ok()) return error_from_status(status, "open");
+  if (!status.ok()) return error_from_status(status, IndexOperation::open, "open");
   for (const std::string& file : files) {
     if (file.ends_with(".sst") || file.ends_with(".log")) {
       return make_error(ErrorCode::corrupt, "the index is damaged",
@@ -519,8 +535,9 @@ Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions option
   rocksdb::DB* raw = nullptr;
   const Status status = rocksdb::DB::Open(db_options, directory, descriptors, &database->all_handles, &raw);
   database->db.reset(raw);
+  database->statistics = db_options.statistics;
   if (!status.ok()) {
-    return is_lock_failure(status) ? locked_error(status) : error_from_status(status, "open");
+    return is_lock_failure(status) ? locked_error(status) : error_from_status(status, IndexOperation::open, "open");
   }
   database->families.assign(database->all_handles.begin() + 1, database->all_handles.end());
 

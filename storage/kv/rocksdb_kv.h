@@ -22,6 +22,7 @@ struct RocksDbOptions {
   std::size_t wal_bytes_max = 64 << 20;      ///< bounds recovery
   std::size_t write_buffer_bytes = 8 << 20;  ///< per family
   int open_files_max = 512;
+  bool statistics = true;                    ///< tickers and histograms for a scrape, see rocksdb_metrics.h
   rocksdb::Env* env = nullptr;  ///< tests put a faulty file system under it; not owned
   /// RocksDB went to read-only by itself (a background error): readiness and the log want to know. Any thread.
   std::function<void(std::string reason)> on_background_error;

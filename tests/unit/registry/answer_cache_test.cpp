@@ -10,10 +10,10 @@ namespace berth::registry {
 namespace {
 
 CachedAnswer manifest(std::string bytes) {
-  ManifestAnswer answer;
+  ResolvedManifest answer;
   answer.media_type = "m";
   answer.bytes = std::move(bytes);
-  return {std::make_shared<const ManifestAnswer>(std::move(answer)), {}};
+  return {std::make_shared<const ResolvedManifest>(std::move(answer)), {}};
 }
 
 CachedAnswer blob(std::string bytes) { return {{}, std::make_shared<const std::string>(std::move(bytes))}; }

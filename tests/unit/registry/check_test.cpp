@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "command_harness.h"
+#include "registry/commands/totals.h"
 
 namespace berth::registry::testing {
 namespace {
@@ -82,6 +83,20 @@ TEST_CASE("the check misses every record that is taken away") {
   }
   CHECK(to_remove == 1);
   CHECK_FALSE(world.finds());
+}
+
+TEST_CASE("the check sees each sum that is not what a recount gives") {
+  World world;
+  CHECK_FALSE(world.finds());
+  for (const Total which : kTotals) {
+    INFO("sum " << int(which));
+    const std::uint64_t right = total(world.index.reader(), which).value();
+    const std::string key = TotalKey{which}.encode();
+    world.write(TotalKey::kFamily, key, encode(CounterRecord{right + 1}));
+    CHECK(world.finds() == (which != Total::reap_bytes));  // what waits there only the disk knows
+    world.write(TotalKey::kFamily, key, right == 0 ? std::nullopt : std::optional(encode(CounterRecord{right})));
+    CHECK_FALSE(world.finds());
+  }
 }
 
 TEST_CASE("the check sees a file that is used and about to be removed") {
