@@ -3,12 +3,20 @@
 #include <spdlog/fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <ostream>
 
+#include "cli/answers.h"
 #include "cli/certs.h"
 #include "cli/client_config.h"
+#include "cli/command_tree.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/doctor/doctor.h"
 #include "cli/management.h"
+#include "cli/manual.h"
 #include "config/keys.h"
 
 namespace berth::cli {
@@ -28,6 +36,10 @@ struct Arguments {
   std::string output = "table";
   DevCertificatesCall certificates;
   ClientConfigCall client_config;
+  DoctorCall doctor;
+  std::string shell;
+  std::string page = "berth";
+  std::string pages_out;
 };
 
 void add_config_options(CLI::App& command, Arguments& arguments) {
@@ -122,6 +134,16 @@ struct Commands {
         ->excludes(url);
     add_timeout_option(*health, arguments, "5s");
 
+    doctor = app.add_subcommand(
+        "doctor", "look for what is wrong with this machine, the settings, the certificates and what clients see");
+    add_config_options(*doctor, arguments);
+    doctor->add_option("--data", arguments.data, "the data directory (default: as set)")->type_name("DIR");
+    doctor->add_option("--url", arguments.doctor.url, "what clients call the registry (default: public_url)")->type_name("URL");
+    doctor->add_option("--ca", arguments.doctor.ca_file, "trust the authorities of this file (PEM)")->type_name("FILE");
+    doctor->add_flag("--offline", arguments.doctor.offline, "connect to nobody");
+    add_timeout_option(*doctor, arguments, "5s");
+    add_output_option(*doctor, arguments);
+
     auto* certs = app.add_subcommand("certs", "certificates for TLS");
     certs->require_subcommand(1);
     certs_dev = certs->add_subcommand(
@@ -158,14 +180,50 @@ struct Commands {
     version = app.add_subcommand("version", "say which berth this is");
     add_output_option(*version, arguments);
 
+    completion = app.add_subcommand("completion", "print a script with which a shell completes berth's commands");
+    completion->add_option("shell", arguments.shell, "the shell")
+        ->type_name("SHELL")
+        ->required()
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    man = app.add_subcommand("man", "print a manual page (`berth man berth-serve | man -l -`), or write all of them");
+    auto* page = man->add_option("page", arguments.page, "berth, berth-COMMAND or berth.yaml")->type_name("PAGE");
+    page->capture_default_str();
+    man->add_option("--out", arguments.pages_out, "write all pages to files in this folder")->type_name("DIR")->excludes(page);
+
     management.emplace(app);
     app.footer("`berth COMMAND --help` says what each takes.");  // last, because commands inherit it
   }
 
   CLI::App app{"berth: a container registry in one program", "berth"};
   std::optional<Management> management;
-  CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *client_config, *version;
+  CLI::App *serve, *check, *print, *schema, *reference, *health, *certs_dev, *client_config, *doctor, *version, *completion, *man;
 };
+
+int print_completion(const CommandText& tree, const std::string& shell, const Program& program) {
+  program.out << (shell == "bash" ? bash_completion(tree) : shell == "zsh" ? zsh_completion(tree) : fish_completion(tree));
+  return kOk;
+}
+
+int print_manual(const CommandText& tree, const Arguments& arguments, const Program& program) {
+  namespace fs = std::filesystem;
+  const auto pages = manual_pages(tree, program.version);
+  if (arguments.pages_out.empty()) {
+    const auto found = std::find_if(pages.begin(), pages.end(), [&](const ManualPage& one) { return one.name == arguments.page; });
+    if (found == pages.end()) return usage(arguments.page + ": there is no such page; berth names all others", program);
+    program.out << found->text;
+    return kOk;
+  }
+  for (const auto& page : pages) {
+    const auto path = fs::path(arguments.pages_out) / fmt::format("{}.{}", page.name, page.section);
+    std::ofstream file(path, std::ios::binary);
+    file << page.text;
+    file.close();
+    if (file) continue;
+    program.err << "berth: " << path.string() << " cannot be written\n";
+    return kFailure;
+  }
+  return kOk;
+}
 
 /// "; did you mean x?" when something near exists.
 std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
@@ -232,6 +290,8 @@ int parse_and_run(int argc, const char* const* argv, const Program& program) {
   if (*commands.certs_dev) return make_dev_certificates(arguments.certificates, program);
   const auto output = arguments.output == "json" ? Output::json : Output::table;
   if (*commands.version) return show_version(output, program);
+  if (*commands.completion) return print_completion(command_tree(commands.app), arguments.shell, program);
+  if (*commands.man) return print_manual(command_tree(commands.app), arguments, program);
   if (*commands.schema) return config_schema(program);
   if (*commands.reference) return config_reference(program);
   if (const auto code = commands.management->run(program)) return *code;
@@ -253,6 +313,13 @@ int parse_and_run(int argc, const char* const* argv, const Program& program) {
     call.sources = std::move(sources);
     if (auto problem = fill_timeout(arguments, call.timeout)) return wrong(*problem);
     return health(call, program);
+  }
+  if (*commands.doctor) {
+    auto call = arguments.doctor;
+    call.sources = std::move(sources);
+    call.output = output;
+    if (auto problem = fill_timeout(arguments, call.timeout)) return wrong(*problem);
+    return doctor(call, program);
   }
   return program.serve({std::move(sources), arguments.port_file});
 }

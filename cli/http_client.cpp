@@ -3,7 +3,9 @@
 #include <curl/curl.h>
 #include <strings.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <memory>
 #include <string_view>
 
@@ -13,6 +15,7 @@ namespace berth::cli {
 namespace {
 
 constexpr std::size_t kBodyBytesMax = 16 << 20;
+constexpr std::size_t kHeadersMax = 100;
 
 std::size_t take_body(char* data, std::size_t one, std::size_t size, void* user) {
   auto& body = *static_cast<std::string*>(user);
@@ -26,8 +29,19 @@ std::size_t take_header(char* data, std::size_t one, std::size_t size, void* use
   constexpr std::string_view kLink = "link:";
   if (line.size() > kLink.size() && strncasecmp(line.data(), kLink.data(), kLink.size()) == 0)
     static_cast<HttpAnswer*>(user)->link = std::string(line.substr(kLink.size()));
+  const auto colon = line.find(':');
+  auto& headers = static_cast<HttpAnswer*>(user)->headers;
+  if (colon != line.npos && headers.size() < kHeadersMax) {
+    std::string name(line.substr(0, colon));
+    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const auto begin = std::min(line.find_first_not_of(" \t", colon + 1), line.size());
+    const auto end = line.find_last_not_of(" \t\r\n");
+    headers[name] = end == line.npos || end < begin ? "" : std::string(line.substr(begin, end + 1 - begin));
+  }
   return line.size();
 }
+
+std::size_t refuse_to_send(char*, std::size_t, std::size_t, void*) { return CURL_READFUNC_ABORT; }
 
 using Lines = std::unique_ptr<curl_slist, void (*)(curl_slist*)>;
 
@@ -73,6 +87,11 @@ std::variant<HttpAnswer, Unreachable> send(const HttpRequest& request) {
     curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDS, request.json->data());
     curl_easy_setopt(curl.get(), CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.json->size()));
   }
+  if (request.announced_bytes != 0) {
+    curl_easy_setopt(curl.get(), CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(curl.get(), CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.announced_bytes));
+    curl_easy_setopt(curl.get(), CURLOPT_READFUNCTION, &refuse_to_send);
+  }
   if (!request.socket.empty()) curl_easy_setopt(curl.get(), CURLOPT_UNIX_SOCKET_PATH, request.socket.c_str());
   if (!request.ca_file.empty()) curl_easy_setopt(curl.get(), CURLOPT_CAINFO, request.ca_file.c_str());
   if (!request.use_proxy) curl_easy_setopt(curl.get(), CURLOPT_NOPROXY, "*");
@@ -81,7 +100,9 @@ std::variant<HttpAnswer, Unreachable> send(const HttpRequest& request) {
     curl_easy_setopt(curl.get(), CURLOPT_SSL_VERIFYHOST, 0L);
   }
   CURLcode code = curl_easy_perform(curl.get());
-  if (code != CURLE_OK) return Unreachable{detail[0] != '\0' ? detail.data() : curl_easy_strerror(code)};
+  if (code != CURLE_OK)
+    return Unreachable{detail[0] != '\0' ? detail.data() : curl_easy_strerror(code), code == CURLE_PEER_FAILED_VERIFICATION,
+                       code == CURLE_ABORTED_BY_CALLBACK};
   curl_easy_getinfo(curl.get(), CURLINFO_RESPONSE_CODE, &answer.status);
   return answer;
 }

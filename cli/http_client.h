@@ -2,6 +2,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -18,17 +20,22 @@ struct HttpRequest {
   std::string ca_file = {};         ///< PEM; trusted instead of the system's roots
   std::string authorization = {};   ///< the header's value; empty: none
   std::optional<std::string> json = std::nullopt;  ///< the body
+  /// Announces a body of so many bytes and sends none of it: what comes back is what the head alone is worth. 0: no body.
+  std::uint64_t announced_bytes = 0;
 };
 
 struct HttpAnswer {
   long status = 0;
   std::string body;
   std::string link;  ///< the Link header
+  std::map<std::string, std::string> headers;  ///< by name in lower case; of several the last
 };
 
 /// Why there was no answer, as a sentence.
 struct Unreachable {
   std::string reason;
+  bool untrusted = false;  ///< there is somebody, whose certificate is not good enough
+  bool wants_body = false;  ///< the announced body was asked for
 };
 
 std::variant<HttpAnswer, Unreachable> send(const HttpRequest& request);

@@ -170,6 +170,7 @@ def step_process(options):
     """start, settings, reload, stop, deploy/run around them, and the commands that manage a running berth"""
     script("process", "clients/process.py")
     script("process", "clients/commands.py")
+    script("process", "clients/doctor.py")
 
 
 def step_clients(options):

@@ -176,8 +176,8 @@ TEST_CASE("wrong arguments are told to a person") {
   };
   auto row = GENERATE(values<Row>({
       {{"versoin"},
-       "berth: versoin: unknown command; expected serve, config, health, certs, client-config, version, repo, tag, user, group, "
-       "robot, token, role, grant, access; did you mean version?\n"
+       "berth: versoin: unknown command; expected serve, config, health, doctor, certs, client-config, version, completion, man, "
+       "repo, tag, user, group, robot, token, role, grant, access; did you mean version?\n"
        "See berth --help.\n"},
       {{"repo", "list"},
        "berth repo: list: unknown command; expected ls, rm; did you mean ls?\nSee berth repo --help.\n"},
