@@ -173,6 +173,11 @@ def step_process(options):
     script("process", "clients/doctor.py")
 
 
+def step_packages(options):
+    """completions, manual pages, systemd units and the Debian package, installed and removed again"""
+    script("packages", "deploy/packages.py")
+
+
 def step_clients(options):
     """real clients: docker, skopeo, podman, buildah, umoci, containerd, crane, oras, regctl, helm, cosign, BuildKit"""
     script("clients", "clients/clients.py")
@@ -245,7 +250,7 @@ def step_bench(options):
 
 
 STEPS = [("release", step_release), ("address", step_address), ("fuzz", step_fuzz), ("thread", step_thread),
-         ("process", step_process), ("clients", step_clients), ("accounts", step_accounts),
+         ("process", step_process), ("packages", step_packages), ("clients", step_clients), ("accounts", step_accounts),
          ("examples", step_examples), ("openapi", step_openapi), ("monitoring", step_monitoring),
          ("deploy", step_deploy), ("durability", step_durability), ("limits", step_limits), ("bench", step_bench)]
 
