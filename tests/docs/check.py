@@ -168,7 +168,7 @@ def calls(line):
                     break
                 words.append(token)
             # After a path it is a file, as in `cp build/release/berth /usr/bin`.
-            if words and (i == 0 or tokens[i - 1] not in ("cp", "mv", "install", "-u", "chown", "useradd", "systemctl")):
+            if words and (i == 0 or tokens[i - 1] not in ("cp", "mv", "install", "-u", "-o", "-g", "chown", "useradd", "systemctl")):
                 yield words
             i += len(words)
         i += 1
