@@ -260,7 +260,7 @@ TEST_CASE("each risk of the settings is told") {
        [](auto& s) { s.listeners[0].address = "0.0.0.0:5000", s.listeners[0].tls.on = true, s.auth.users = true, s.public_url = "https://r"; },
        {}},
       {"a proxy before a loopback without accounts", [](auto& s) { s.public_url = "https://r.test"; }, {"warning settings.accounts"}},
-      {"health for all", [](auto& s) { s.listeners.push_back({"0.0.0.0:9090", {"health"}}); }, {}},
+      {"health for all", [](auto& s) { s.listeners.emplace_back().address = "0.0.0.0:9090", s.listeners[1].serve = {"health"}; }, {}},
       {"debug", [](auto& s) { s.log.level = "debug"; }, {"warning settings.log"}},
       {"no grace", [](auto& s) { s.collection.grace = Seconds(60); }, {"warning settings.collection"}},
       {"no undo", [](auto& s) { s.undo.window = Seconds(0); }, {"warning settings.undo"}},
