@@ -145,15 +145,15 @@ MachineFacts read_machine(pid_t running) {
 }
 
 void judge_machine(const MachineFacts& facts, const config::Settings& settings, Findings& findings) {
-  // 5.4 is the oldest that berth's makers could have in front of them; nothing it asks for is younger.
+  // 5.10 is the oldest long-term kernel that was still mended in 2026.
   const int major = std::atoi(facts.kernel.c_str());
   const auto dot = facts.kernel.find('.');
   const int minor = dot == facts.kernel.npos ? 0 : std::atoi(facts.kernel.c_str() + dot + 1);
-  if (major > 5 || (major == 5 && minor >= 4))
+  if (major > 5 || (major == 5 && minor >= 10))
     findings.ok("machine.kernel", "Linux " + facts.kernel);
   else
-    findings.warning("machine.kernel", "Linux " + facts.kernel + " is older than what berth is tried on",
-                     "run berth on Linux 5.4 or newer");
+    findings.warning("machine.kernel", "Linux " + facts.kernel + " is older than any kernel that is still mended",
+                     "run berth on Linux 5.10 or newer");
   judge_memory(facts, settings, findings);
   judge_open_files(facts, settings, findings);
   judge_clock(facts, findings);

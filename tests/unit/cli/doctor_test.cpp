@@ -103,7 +103,8 @@ TEST_CASE("each fault of a machine is told") {
   const Row rows[] = {
       {"none", [](auto&, auto&) {}, {}},
       {"an old kernel", [](auto& facts, auto&) { facts.kernel = "4.19.0-21"; }, {"warning machine.kernel"}},
-      {"the oldest good kernel", [](auto& facts, auto&) { facts.kernel = "5.4.0"; }, {}},
+      {"the oldest good kernel", [](auto& facts, auto&) { facts.kernel = "5.10.0"; }, {}},
+      {"the last before it", [](auto& facts, auto&) { facts.kernel = "5.9.16"; }, {"warning machine.kernel"}},
       {"few files", [](auto& facts, auto&) { facts.open_files_max = 1024; }, {"warning machine.open_files"}},
       {"fewer connections", [](auto& facts, auto& settings) { facts.open_files_max = 4096; settings.limits.connections = 1000; }, {}},
       {"little memory", [](auto& facts, auto&) { facts.memory_bytes = 256 << 20; }, {"warning machine.memory"}},
