@@ -112,10 +112,14 @@ Result<std::string> read_authority(const std::string& path) {
 /// The authority that `berth certs dev` and cert-manager leave beside the certificate; empty: none, or of another.
 std::string authority_beside(const std::string& certificate_path) {
   const auto path = (fs::path(certificate_path).parent_path() / "ca.crt").string();
-  const auto text = read_file(path), server = read_file(certificate_path);
-  if (!text || !server) return {};
-  const auto authorities = parse_certificates(*text), chain = parse_certificates(*server);
-  if (!authorities || !chain || !signed_by(chain->back(), authorities->front())) return {};
+  const auto text = read_file(path);
+  if (!text) return {};
+  const auto server = read_file(certificate_path);
+  if (!server) return {};
+  const auto authorities = parse_certificates(*text);
+  if (!authorities) return {};
+  const auto chain = parse_certificates(*server);
+  if (!chain || !signed_by(chain->back(), authorities->front())) return {};
   return path;
 }
 
