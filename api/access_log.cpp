@@ -30,8 +30,7 @@ std::string_view foreign_id(const Request& request) {
 
 }  // namespace
 
-void log_access(const Request& request, const Response& response, std::uint64_t bytes_sent, bool complete,
-                std::chrono::steady_clock::duration elapsed) {
+void log_access(const Request& request, const Response& response, const Outcome& outcome) {
   const log::Level level = level_of(request, response);
   if (!log::enabled(level)) return;
   // The path without its query: a query may carry what no log should.
@@ -42,8 +41,8 @@ void log_access(const Request& request, const Response& response, std::uint64_t 
       {"method", request.method_text},
       {"path", path},
       {"status", response.status},
-      {"bytes", bytes_sent},
-      {"duration_ms", std::chrono::duration<double, std::milli>(elapsed).count()},
+      {"bytes", outcome.sent},
+      {"duration_ms", std::chrono::duration<double, std::milli>(outcome.elapsed).count()},
       {"peer", request.peer_address},
   };
   if (!request.principal.empty()) {
@@ -52,7 +51,7 @@ void log_access(const Request& request, const Response& response, std::uint64_t 
   }
   // A client that hangs up in the middle is everyday life, not an error.
   if (request.client_certificate) fields.emplace_back("client_certificate", request.client_certificate->subject);
-  if (!complete) fields.emplace_back("complete", false);
+  if (!outcome.complete) fields.emplace_back("complete", false);
   if (const std::string_view from = foreign_id(request); !from.empty()) fields.emplace_back("client_request_id", from);
   if (!response.log_detail.empty()) fields.emplace_back("detail", response.log_detail);
   log::event(level, "request", fields);

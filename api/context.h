@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/http.h"
+#include "api/metrics_page.h"
 #include "api/query.h"
 #include "api/service.h"
 #include "auth/caller.h"
@@ -74,6 +75,7 @@ struct Context {
   const auth::Policy& policy;  ///< of now: stays the same for the whole request
   MemoryBudget& manifest_memory;
   MemoryBudget& form_memory;
+  MetricsPage& metrics_page;
   const Backends* backends;  ///< null for the health routes of a server that is not up yet
   registry::Actor actor;      ///< the principal, as the registry knows it
   auth::Principal principal;  ///< who asks, as the policy knows it

@@ -13,6 +13,9 @@ Task<Response> get_livez(Context& context);
 Task<Response> get_readyz(Context& context);
 Task<Response> get_startupz(Context& context);
 
+// metrics.cpp
+Task<Response> get_metrics(Context& context);
+
 // v2/lists.cpp
 Task<Response> ping(Context& context);
 Task<Response> list_repositories(Context& context);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "auth/caller.h"
+#include "base/metrics.h"
 #include "base/task.h"
 #include "oci/range.h"
 #include "registry/buffer.h"
@@ -57,6 +58,25 @@ class BodySource {
 
 using auth::ClientCertificate;
 
+/// What a request is counted as; see api/http_metrics.h.
+enum class Operation : std::uint8_t;
+
+/// Counts one request as under way, from when it is known what it is until this goes.
+class InFlight {
+ public:
+  InFlight() = default;
+  explicit InFlight(Operation operation);
+  InFlight(InFlight&& other) noexcept : ended_(std::exchange(other.ended_, nullptr)) {}
+  InFlight& operator=(InFlight&& other) noexcept {
+    std::swap(ended_, other.ended_);
+    return *this;
+  }
+  ~InFlight();
+
+ private:
+  metrics::Counter* ended_ = nullptr;
+};
+
 struct Request {
   Method method = Method::get;
   std::string method_text;
@@ -77,6 +97,9 @@ struct Request {
   std::string_view operation;                       ///< set by the pipeline: the route's name, for the access log
   std::string principal;                            ///< likewise: who asked, `user:alice`
   std::string credential;                           ///< likewise: what it came in with ("password"); never the secret
+  Operation counted_as{};                           ///< likewise: for the metrics
+  InFlight in_flight = {};                          ///< likewise
+  bool metrics_open = false;                        ///< came through a listener that shows /metrics to everybody
 };
 
 /// Part of an open file, sent by sendfile.
@@ -118,16 +141,24 @@ inline Response text_response(unsigned status, std::string body, std::string con
 /// What every answer carries, whoever made it. `target` as it was sent, as far as it could be read; both may be empty.
 void add_common_headers(Response& response, std::string_view request_id, std::string_view target);
 
+/// How an exchange went, once it is over.
+struct Outcome {
+  std::uint64_t received = 0;  ///< bytes of the request's body that were taken
+  std::uint64_t sent = 0;      ///< bytes of the answer's body
+  bool complete = false;       ///< the answer went out whole
+  std::chrono::steady_clock::duration until_answer{};  ///< from the whole head to the first byte of the answer
+  std::chrono::steady_clock::duration elapsed{};       ///< from the whole head to the end
+  bool log = true;             ///< false: no line in the access log
+};
+
 /// What the server calls for each request. Never throws; every error is already a response. Thread-safe.
 class Handler {
  public:
   virtual ~Handler() = default;
   /// `request` outlives the coroutine.
   virtual asio::awaitable<Response> handle(Request& request) = 0;
-  /// Called once the response was sent or the connection died: writes the access log line.
-  virtual void finished(const Request& request, const Response& response, std::uint64_t bytes_sent, bool complete,
-                        std::chrono::steady_clock::duration elapsed) = 0;
-
+  /// Called once the response was sent or the connection died: counts it and writes the access log line.
+  virtual void finished(const Request& request, const Response& response, const Outcome& outcome) = 0;
 };
 
 }  // namespace berth::api

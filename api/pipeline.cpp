@@ -11,7 +11,7 @@
 //   7. errors               a Result's error becomes the protocol's body; a stray exception a logged 500
 //   8. headers of all       last, so that no way out misses them
 //
-// The access log line is written when the response is out: finished().
+// What happened is counted, and the access log line written, when the response is out: finished().
 #include <atomic>
 #include <boost/system/system_error.hpp>
 #include <exception>
@@ -22,6 +22,7 @@
 #include "api/context.h"
 #include "api/errors.h"
 #include "api/handlers.h"
+#include "api/http_metrics.h"
 #include "api/host_check.h"
 #include "api/routes.h"
 #include "api/service.h"
@@ -107,9 +108,9 @@ class Pipeline final : public Service {
     co_return response;
   }
 
-  void finished(const Request& request, const Response& response, std::uint64_t bytes_sent, bool complete,
-                std::chrono::steady_clock::duration elapsed) override {
-    log_access(request, response, bytes_sent, complete, elapsed);
+  void finished(const Request& request, const Response& response, const Outcome& outcome) override {
+    count_exchange(request.counted_as, response.status, outcome);
+    if (outcome.log) log_access(request, response, outcome);
   }
 
  private:
@@ -125,8 +126,13 @@ class Pipeline final : public Service {
     }
     const Route& route = *match.route;
     request.operation = route.operation;
+    request.counted_as = operation_of(route, request.method);
+    request.in_flight = InFlight(request.counted_as);
     const Backends* const backends = backends_.load(std::memory_order_acquire);
-    if (backends == nullptr && route.needs_registry) {
+    // Whoever watches berth also wants to see it start.
+    const bool open = route.action == auth::Action::metrics && request.metrics_open;
+    const bool needs_registry = route.needs_registry && !open;
+    if (backends == nullptr && needs_registry) {
       co_return make_error(ErrorCode::unavailable, "the registry is starting");
     }
     BERTH_CO_TRY(asked.repository, parse_repository(match));
@@ -134,7 +140,7 @@ class Pipeline final : public Service {
     auth::Principal principal;
     std::shared_ptr<const auth::Policy> policy = open_;
     auth::AccessControl* const access = backends == nullptr ? nullptr : backends->access;
-    if (access != nullptr && route.needs_registry) {
+    if (access != nullptr && needs_registry) {
       asked.caller = caller_of(request);
       BERTH_CO_TRY(principal, co_await access->identify(asked.caller));
       BERTH_CO_TRY(policy, co_await access->policy());
@@ -145,7 +151,10 @@ class Pipeline final : public Service {
 
     const auth::Decision decision =
         policy->decide(principal, route.action, asked.repository ? &*asked.repository : nullptr);
-    if (!decision.allowed) co_return refuse(principal, decision);
+    if (!decision.allowed) {
+      count_denied(route.action, principal);
+      co_return refuse(principal, decision);
+    }
 
     BERTH_CO_TRY(Target target, parse_target(match, asked.repository));
     const bool has_query = query_at != std::string::npos;
@@ -158,6 +167,7 @@ class Pipeline final : public Service {
                     .policy = *policy,
                     .manifest_memory = manifest_memory_,
                     .form_memory = form_memory_,
+                    .metrics_page = metrics_page_,
                     .backends = backends,
                     .actor = principal.as_actor(request.id),
                     .principal = std::move(principal),
@@ -212,6 +222,7 @@ class Pipeline final : public Service {
   const std::shared_ptr<const auth::Policy> open_;  ///< without access control
   MemoryBudget manifest_memory_;
   MemoryBudget form_memory_;
+  MetricsPage metrics_page_;
   std::optional<Backends> attached_;
   std::atomic<const Backends*> backends_{nullptr};  ///< null, then `attached_`
 };

@@ -114,6 +114,7 @@ constexpr std::array kRoutes = {
     Route{"livez", "-", Method::get, true, "/livez", Action::none, get_livez, false},
     Route{"readyz", "-", Method::get, true, "/readyz", Action::none, get_readyz, false},
     Route{"startupz", "-", Method::get, true, "/startupz", Action::none, get_startupz, false},
+    Route{"metrics", "-", Method::get, true, "/metrics", Action::metrics, get_metrics},
 };
 
 // The longest path that can name anything: a name of 255 bytes and a digest of 255, each byte escaped.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "auth/auth_metrics.h"
 #include "auth/authorization_header.h"
 #include "auth/certificate_identity.h"
 #include "auth/oidc.h"
@@ -96,42 +97,24 @@ class AccessControl::Impl {
   Task<Principal> identify(Caller caller) {
     if (caller.local) co_return local_root();
     if (!options_.enabled) co_return Principal();
-    BERTH_CO_TRY(auto shown, parse_authorization(caller.authorization));
-    if (auto* bearer = std::get_if<BearerCredential>(&shown)) {
-      if (looks_like_secret(bearer->token)) co_return co_await identify_secret(std::move(bearer->token));
-      RequestOrigin origin{std::move(caller.host), caller.secure};
-      BERTH_CO_TRY(auto token, co_await parts_.tokens.verify(std::move(bearer->token), std::move(origin)));
-      co_return co_await principal_of(std::move(token));
-    }
-    if (auto* basic = std::get_if<BasicCredential>(&shown)) {
-      co_return co_await identify_password(std::move(basic->user), std::move(basic->password), std::move(caller.peer));
-    }
-    if (caller.certificate) co_return co_await identify_certificate(std::move(caller.certificate));
-    co_return Principal();
+    AuthAttempt attempt;
+    auto principal = co_await look_at(std::move(caller), attempt);
+    attempt.end(principal);
+    co_return principal;
   }
 
   Task<Principal> identify_password(std::string user, std::string password, std::string peer) {
-    if (looks_like_secret(password)) co_return co_await identify_secret(std::move(password));
-    if (federation_ && has(PasswordMethod::oidc) && looks_like_jwt(password)) {
-      co_return co_await identify_jwt(std::move(password));
-    }
-    BERTH_CO_TRY(PasswordIdentity identity, co_await logins_->check(std::move(user), std::move(password), std::move(peer)));
-    std::string_view method = kByPassword;
-    if (identity.method == PasswordMethod::htpasswd) method = kByHtpasswd;
-    if (identity.method == PasswordMethod::ldap) method = kByLdap;
-    Testimony testimony{.groups = std::move(identity.groups)};
-    BERTH_CO_TRY(Principal principal,
-                 co_await admit(registry::user_subject(identity.name), method, std::move(testimony)));
-    principal.may_refresh = method == kByPassword;
+    AuthAttempt attempt;
+    auto principal = co_await look_at_password(std::move(user), std::move(password), std::move(peer), attempt);
+    attempt.end(principal);
     co_return principal;
   }
 
   Task<Principal> identify_jwt(std::string jwt) {
-    if (!federation_) co_return refuse("no outside issuer is set up");
-    BERTH_CO_TRY(FederatedIdentity identity, co_await federation_->authenticate(std::move(jwt)));
-    Testimony testimony{.groups = {}, .roles = std::move(identity.roles)};
-    for (const std::string& group : identity.groups) testimony.groups.push_back(registry::group_subject(group));
-    co_return co_await admit(std::move(identity.subject), kByOidc, std::move(testimony));
+    AuthAttempt attempt;
+    auto principal = co_await look_at_jwt(std::move(jwt), attempt);
+    attempt.end(principal);
+    co_return principal;
   }
 
   Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token) {
@@ -248,7 +231,52 @@ class AccessControl::Impl {
     co_return refuse("there is no " + subject + " any more");
   }
 
-  Task<Principal> identify_secret(std::string secret) {
+  Task<Principal> look_at(Caller caller, AuthAttempt& attempt) {
+    BERTH_CO_TRY(auto shown, parse_authorization(caller.authorization));
+    if (auto* bearer = std::get_if<BearerCredential>(&shown)) {
+      if (looks_like_secret(bearer->token)) co_return co_await identify_secret(std::move(bearer->token), attempt);
+      attempt.is(AuthMethod::bearer);
+      RequestOrigin origin{std::move(caller.host), caller.secure};
+      BERTH_CO_TRY(auto token, co_await parts_.tokens.verify(std::move(bearer->token), std::move(origin)));
+      co_return co_await principal_of(std::move(token));
+    }
+    if (auto* basic = std::get_if<BasicCredential>(&shown)) {
+      co_return co_await look_at_password(std::move(basic->user), std::move(basic->password), std::move(caller.peer),
+                                          attempt);
+    }
+    if (caller.certificate) co_return co_await identify_certificate(std::move(caller.certificate), attempt);
+    co_return Principal();
+  }
+
+  Task<Principal> look_at_password(std::string user, std::string password, std::string peer, AuthAttempt& attempt) {
+    if (looks_like_secret(password)) co_return co_await identify_secret(std::move(password), attempt);
+    if (federation_ && has(PasswordMethod::oidc) && looks_like_jwt(password)) {
+      co_return co_await look_at_jwt(std::move(password), attempt);
+    }
+    attempt.is(AuthMethod::basic);
+    BERTH_CO_TRY(PasswordIdentity identity,
+                 co_await logins_->check(std::move(user), std::move(password), std::move(peer), &attempt));
+    std::string_view method = kByPassword;
+    if (identity.method == PasswordMethod::htpasswd) method = kByHtpasswd;
+    if (identity.method == PasswordMethod::ldap) method = kByLdap;
+    Testimony testimony{.groups = std::move(identity.groups)};
+    BERTH_CO_TRY(Principal principal,
+                 co_await admit(registry::user_subject(identity.name), method, std::move(testimony)));
+    principal.may_refresh = method == kByPassword;
+    co_return principal;
+  }
+
+  Task<Principal> look_at_jwt(std::string jwt, AuthAttempt& attempt) {
+    attempt.is(AuthMethod::oidc);
+    if (!federation_) co_return refuse("no outside issuer is set up");
+    BERTH_CO_TRY(FederatedIdentity identity, co_await federation_->authenticate(std::move(jwt)));
+    Testimony testimony{.groups = {}, .roles = std::move(identity.roles)};
+    for (const std::string& group : identity.groups) testimony.groups.push_back(registry::group_subject(group));
+    co_return co_await admit(std::move(identity.subject), kByOidc, std::move(testimony));
+  }
+
+  Task<Principal> identify_secret(std::string secret, AuthAttempt& attempt) {
+    attempt.is(AuthMethod::secret);
     const auto kind = parse_secret(secret);
     const bool robot = kind == SecretKind::robot;
     if (!robot && kind != SecretKind::personal) co_return refuse("a secret that is none, or a refresh token");
@@ -269,9 +297,10 @@ class AccessControl::Impl {
     co_return principal;
   }
 
-  Task<Principal> identify_certificate(std::shared_ptr<const ClientCertificate> certificate) {
+  Task<Principal> identify_certificate(std::shared_ptr<const ClientCertificate> certificate, AuthAttempt& attempt) {
     auto identity = identity_of(options_.certificates, *certificate);
     if (!identity) co_return Principal();
+    attempt.is(AuthMethod::mtls);
     Testimony testimony{.groups = std::move(identity->groups)};
     co_return co_await admit(std::move(identity->subject), kByCertificate, std::move(testimony));
   }

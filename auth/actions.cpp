@@ -5,8 +5,8 @@ namespace berth::auth {
 namespace {
 
 /// In the order in which sets are written.
-constexpr Action kActions[] = {Action::pull,    Action::push,  Action::overwrite,
-                               Action::delete_, Action::admin, Action::catalog};
+constexpr Action kWritten[] = {Action::pull,  Action::push,    Action::overwrite, Action::delete_,
+                               Action::admin, Action::metrics, Action::catalog};
 
 }  // namespace
 
@@ -26,21 +26,24 @@ std::string_view to_string(Action action) {
       return "overwrite";
     case Action::admin:
       return "admin";
+    case Action::metrics:
+      return "metrics";
   }
   return "unknown";
 }
 
 Result<Action> parse_action(std::string_view text) {
-  for (const Action action : kActions) {
+  for (const Action action : kWritten) {
     if (Actions::all().has(action) && text == to_string(action)) return action;
   }
   return make_error(ErrorCode::request_invalid, "'" + std::string(text.substr(0, 64)) +
-                                                    "' is no action: there are pull, push, overwrite, delete, admin");
+                                                    "' is no action: there are pull, push, overwrite, delete, admin, "
+                                                    "metrics");
 }
 
 std::string to_string(Actions actions) {
   std::string text;
-  for (const Action action : kActions) {
+  for (const Action action : kWritten) {
     if (!actions.has(action)) continue;
     if (!text.empty()) text += ',';
     text += to_string(action);

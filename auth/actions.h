@@ -1,6 +1,7 @@
 // What can be done, one by one and as sets.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -19,7 +20,9 @@ enum class Action : std::uint8_t {
   catalog,    ///< list repositories: no right of its own, but part of a token's scope
   overwrite,  ///< make an existing tag name something else
   admin,      ///< manage; on every repository: administrator of the registry
+  metrics,    ///< read /metrics; only on every repository
 };
+inline constexpr std::size_t kActions = static_cast<std::size_t>(Action::metrics) + 1;
 std::string_view to_string(Action action);
 /// One that a role or grant may hold. Errors: request_invalid.
 Result<Action> parse_action(std::string_view text);
@@ -33,7 +36,7 @@ class Actions {
   }
   /// All that grants give.
   static constexpr Actions all() {
-    return {Action::pull, Action::push, Action::overwrite, Action::delete_, Action::admin};
+    return {Action::pull, Action::push, Action::overwrite, Action::delete_, Action::admin, Action::metrics};
   }
   constexpr bool has(Action action) const { return (bits_ & bit(action)) != 0; }
   constexpr bool empty() const { return bits_ == 0; }

@@ -59,9 +59,10 @@ Task<bool> PasswordLogins::in_htpasswd(std::string user) {
   co_return file->find(user) != nullptr;
 }
 
-Task<PasswordIdentity> PasswordLogins::check(std::string user, std::string password, std::string peer) {
+Task<PasswordIdentity> PasswordLogins::check(std::string user, std::string password, std::string peer,
+                                             AuthAttempt* counted) {
   if (password.size() > kPasswordSizeMax) co_return refuse("a password that is too long");
-  Login login{account_name(user).value_or(""), std::move(password), std::move(peer)};
+  Login login{account_name(user).value_or(""), std::move(password), std::move(peer), {}, counted};
   auto identity = co_await run(login);
   // Whoever was not let through the throttle, or was stopped by something that broke, has not failed.
   if (login.attempt && identity) login.attempt->succeeded(parts_.clock.steady());
@@ -75,6 +76,7 @@ Result<void> PasswordLogins::admit(Login& login) {
   const std::string_view account = login.name.empty() ? kNoName : std::string_view(login.name);
   auto admission = throttle_.admit(account, login.peer, parts_.clock.steady());
   if (!admission.attempt) {
+    count_rate_limited(admission.refused_by_address ? RateLimit::ip : RateLimit::user);
     return make_error(ErrorCode::too_many_requests, "too many failed logins; try again later");
   }
   login.attempt.emplace(*std::move(admission.attempt));
@@ -85,6 +87,7 @@ Task<bool> PasswordLogins::verify(Login& login, std::string kind, std::string ha
   // The hash is part of it: whoever's password changed is not known by the old one.
   const std::string who = kind + ':' + login.name + ' ' + hash;
   const auto lookup = verified_.look_up(who, login.password, parts_.clock.steady());
+  count_look_up(AuthCache::password, lookup.known);
   if (lookup.known) co_return true;
   BERTH_CO_CHECK(admit(login));
   BERTH_CO_TRY(const bool right, co_await checker_.check(std::move(hash), login.password));
@@ -93,9 +96,11 @@ Task<bool> PasswordLogins::verify(Login& login, std::string kind, std::string ha
 }
 
 Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
+  if (login.counted != nullptr) login.counted->is(AuthMethod::ldap);
   const std::string who = "ldap:" + login.name;
   const SteadyTime now = parts_.clock.steady();
   const auto lookup = verified_.look_up(who, login.password, now);
+  count_look_up(AuthCache::password, lookup.known);
   if (lookup.known) {
     const std::lock_guard lock(mutex_);
     const auto found = from_directory_.find(lookup.mac);

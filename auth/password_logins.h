@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/auth_metrics.h"
 #include "auth/htpasswd.h"
 #include "auth/ldap.h"
 #include "auth/options.h"
@@ -48,7 +49,8 @@ class PasswordLogins {
   static Result<std::unique_ptr<PasswordLogins>> create(const AuthOptions& options, const Parts& parts);
 
   /// Errors: unauthorized, too_many_requests, unavailable; those of the identities.
-  Task<PasswordIdentity> check(std::string user, std::string password, std::string peer);
+  /// `counted`, if any, outlives the wait and is told when the directory was asked.
+  Task<PasswordIdentity> check(std::string user, std::string password, std::string peer, AuthAttempt* counted = nullptr);
   std::chrono::seconds retry_after(std::string_view user, std::string_view peer);
 
   /// Does the htpasswd file still list the user?
@@ -67,6 +69,7 @@ class PasswordLogins {
     std::string password;
     std::string peer;
     std::optional<LoginThrottle::Attempt> attempt = {};
+    AuthAttempt* counted = nullptr;
   };
   /// What a directory said of a user.
   struct Directory {

@@ -14,7 +14,8 @@ constexpr Pair kPairs[] = {{registry::action::pull, Action::pull},
                            {registry::action::push, Action::push},
                            {registry::action::overwrite, Action::overwrite},
                            {registry::action::remove, Action::delete_},
-                           {registry::action::admin, Action::admin}};
+                           {registry::action::admin, Action::admin},
+                           {registry::action::metrics, Action::metrics}};
 
 std::vector<registry::RepositoryPattern> repository_patterns(const std::vector<std::string>& texts) {
   std::vector<registry::RepositoryPattern> patterns;

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include "auth/auth_metrics.h"
 #include "auth/policy_holder.h"
 #include "auth/stored_access.h"
 #include "registry/identities/identities.h"
@@ -36,6 +37,12 @@ registry::Actor nobody() { return {.id = registry::kSystemActor, .request_id = {
 std::string credential_text(bool robot, std::uint64_t id) { return (robot ? "r" : "p") + std::to_string(id); }
 
 std::optional<Subjects::Known> Subjects::find(const std::string& key, std::uint64_t version) {
+  auto known = find_kept(key, version);
+  count_look_up(AuthCache::authz, known.has_value());
+  return known;
+}
+
+std::optional<Subjects::Known> Subjects::find_kept(const std::string& key, std::uint64_t version) {
   Place& place = places_[thread_place(places_.size())];
   const std::lock_guard lock(place.mutex);
   const auto found = place.by_key.find(key);

@@ -66,6 +66,7 @@ class Subjects {
   static constexpr std::size_t kKeptMax = 512;  ///< in each place
 
   std::optional<Known> find(const std::string& key, std::uint64_t version);
+  std::optional<Known> find_kept(const std::string& key, std::uint64_t version);
   void keep(std::string key, std::uint64_t version, Known known);
   Task<Known> look_up(std::string subject, bool give_number);
 

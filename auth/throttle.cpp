@@ -130,11 +130,17 @@ LoginThrottle::Admission LoginThrottle::admit(std::string_view account, std::str
   Gate* const known = known_pairs_.find(pair_key);
   Gate* const pair = known != nullptr ? known : failing_pairs_.find(pair_key);
   auto wait = wait_of_pair(pair, now);
+  bool by_address = false;
   if (known == nullptr) {
-    wait = std::max({wait, closed_for(accounts_.find(account_key), now), closed_for(addresses_.find(address_key), now)});
+    wait = std::max(wait, closed_for(accounts_.find(account_key), now));
+    const auto address_wait = closed_for(addresses_.find(address_key), now);
+    by_address = address_wait > wait;
+    wait = std::max(wait, address_wait);
   }
   if (wait.count() > 0) {
-    return {.attempt = std::nullopt, .retry_after = std::chrono::ceil<std::chrono::seconds>(wait)};
+    return {.attempt = std::nullopt,
+            .retry_after = std::chrono::ceil<std::chrono::seconds>(wait),
+            .refused_by_address = by_address};
   }
   if (pair != nullptr) ++pair->trying;
   return {.attempt = Attempt(*this, account_key, address_key, pair_key), .retry_after = {}};

@@ -78,6 +78,7 @@ class LoginThrottle {
   struct Admission {
     std::optional<Attempt> attempt;     ///< empty: answer 429
     std::chrono::seconds retry_after{};  ///< at least a second then
+    bool refused_by_address = false;     ///< because of other accounts that failed there
   };
 
   LoginThrottle(Entropy& entropy, const Options& options);

@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "auth/auth_metrics.h"
+
 namespace berth::auth {
 namespace {
 
@@ -142,7 +144,10 @@ Task<Principal> by_grant(TokenService& tokens, Logins& logins, const Parameters&
   }
   if (grant == "refresh_token") {
     BERTH_CO_CHECK(check_credentials(parameters, "refresh_token", question.in_header));
-    co_return co_await by_refresh_token(tokens, logins, parameters, std::move(service));
+    const AuthAttempt attempt(AuthMethod::refresh);
+    auto principal = co_await by_refresh_token(tokens, logins, parameters, std::move(service));
+    attempt.end(principal);
+    co_return principal;
   }
   if (grant == kExchange) {
     BERTH_CO_CHECK(check_credentials(parameters, "subject_token", question.in_header));

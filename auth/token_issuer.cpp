@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "auth/auth_metrics.h"
 #include "oci/digest.h"
 
 namespace berth::auth {
@@ -163,8 +164,11 @@ Result<std::shared_ptr<const VerifiedToken>> TokenVerifier::verify(std::string_v
   Hash hash{};
   const oci::Digest digest = oci::sha256(token);
   std::copy_n(digest.raw().begin(), hash.size(), hash.begin());
-  if (auto kept = find(hash)) {
-    if (still_good(*kept, audience, find_key, now)) return kept;
+  auto kept = find(hash);
+  const bool good = kept && still_good(*kept, audience, find_key, now);
+  count_look_up(AuthCache::token, good);
+  if (good) return kept;
+  if (kept) {
     forget(hash);  // the long way says why
   }
   BERTH_TRY(auto fresh, read(token, audience, find_key, now));

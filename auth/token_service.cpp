@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "auth/account_name.h"
+#include "auth/auth_metrics.h"
 #include "auth/secrets.h"
 #include "auth/token_access.h"
 #include "registry/identities/identities.h"
@@ -131,6 +132,7 @@ Task<std::shared_ptr<const VerifiedToken>> TokenService::verify(std::string toke
 Task<TokenAnswer> TokenService::issue(Principal principal, std::shared_ptr<const Policy> policy, TokenWish wish) {
   TokenAnswer answer{.subject = principal.subject, .method = principal.method};
   BERTH_CO_TRY(answer.access, co_await make_access_token(principal, std::move(policy), wish));
+  count_issued_token();
   if (wish.refresh_token && principal.may_refresh && options_.refresh_lifetime.count() > 0) {
     BERTH_CO_TRY(answer.refresh_token, co_await make_refresh_token(std::move(principal), std::move(wish)));
   }

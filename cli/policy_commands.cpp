@@ -163,7 +163,7 @@ void add_role_commands(CLI::App& app, Management& management) {
   };
   const auto add_facts = [call](CLI::App* command) {
     command->add_option("--description", call->description, "what it is for")->type_name("TEXT");
-    return command->add_option("--actions", call->actions, "pull, push, overwrite, delete, admin; with commas between")
+    return command->add_option("--actions", call->actions, "pull, push, overwrite, delete, admin, metrics; with commas between")
         ->type_name("ACTIONS")
         ->allow_extra_args(false);
   };
@@ -196,7 +196,7 @@ void add_grant_commands(CLI::App& app, Management& management) {
       ->required();
   many(add, "--repository", call->repositories, "on what, as team/app or team/**; may repeat", "PATTERN")->required();
   auto* role = add->add_option("--role", call->role, "reader, writer, maintainer, admin or an own one")->type_name("ROLE");
-  many(add, "--actions", call->actions, "in place of a role: pull, push, overwrite, delete, admin", "ACTIONS")->excludes(role);
+  many(add, "--actions", call->actions, "in place of a role: pull, push, overwrite, delete, admin, metrics", "ACTIONS")->excludes(role);
   many(add, "--tag", call->tags, "only tags like this may be written or deleted, as v*; may repeat", "PATTERN");
   add->add_option("--description", call->description, "what it is for")->type_name("TEXT");
   auto* list = management.command(*grant, "list", "list them, those of the configuration too", [call](const Session& s) { return list_grants(*call, s); });
@@ -212,7 +212,7 @@ void add_access_commands(CLI::App& app, Management& management) {
   const auto call = std::make_shared<AccessCall>();
   auto* explain = management.command(*access, "explain", "say whether and why", [call](const Session& s) { return explain_access(*call, s); });
   explain->add_option("subject", call->subject, "user:NAME, robot:NAME, anonymous, …")->required();
-  explain->add_option("action", call->action, "pull, push, overwrite, delete or admin")->required();
+  explain->add_option("action", call->action, "pull, push, overwrite, delete, admin or metrics")->required();
   explain->add_option("repository", call->repository, "where, as team/app");
   explain->add_option("--tag", call->tag, "which tag is written or deleted")->type_name("TAG");
   management.command(*access, "me", "say as whom one comes in, and by which way", show_me);

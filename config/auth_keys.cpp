@@ -366,7 +366,7 @@ constexpr Key kKeys[] = {
     {.path = "roles[].actions",
      .kind = Kind::choices,
      .slot = BERTH_SLOT_OF(RoleSettings, actions),
-     .choices = "pull push overwrite delete admin",
+     .choices = "pull push overwrite delete admin metrics",
      .live = true,
      .help = "What it lets do."},
 
@@ -390,7 +390,7 @@ constexpr Key kKeys[] = {
     {.path = "grants[].actions",
      .kind = Kind::choices,
      .slot = BERTH_SLOT_OF(GrantSettings, actions),
-     .choices = "pull push overwrite delete admin",
+     .choices = "pull push overwrite delete admin metrics",
      .live = true,
      .help = "What, instead of a role."},
     {.path = "grants[].tags",

@@ -26,9 +26,10 @@ constexpr Key kKeys[] = {
     {.path = "listeners[].serve",
      .kind = Kind::choices,
      .slot = BERTH_LISTENER_SLOT(serve),
-     .choices = "registry health",
+     .choices = "registry health metrics",
      .help = "What answers there: `registry` is `/v2/` and `/api/v1/`, `health` is `/livez`, `/readyz` and "
-             "`/startupz`."},
+             "`/startupz`, `metrics` is `/metrics`: for whoever holds the action `metrics` where the registry is served "
+             "too, for everybody where it is not."},
     {.path = "listeners[].tls_elsewhere",
      .kind = Kind::flag,
      .slot = BERTH_LISTENER_SLOT(tls_elsewhere),

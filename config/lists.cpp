@@ -39,7 +39,7 @@ constexpr List with(List list, std::size_t count_min, bool live, std::string_vie
 
 constexpr List kLists[] = {
     with(list_of<listeners_of>("listeners[]", kListenersMax, "",
-                               "{address: \"127.0.0.1:5000\", serve: [registry, health]}"),
+                               "{address: \"127.0.0.1:5000\", serve: [registry, health, metrics]}"),
          1, false,
          "Where berth listens. An address beyond loopback serves the registry only with TLS and accounts, unless "
          "`insecure` says otherwise."),

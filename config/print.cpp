@@ -283,7 +283,7 @@ std::string markdown_reference() {
       "\n"
       "```yaml\n"
       "listeners:\n"
-      "  - {address: \"127.0.0.1:5000\", serve: [registry, health]}\n"
+      "  - {address: \"127.0.0.1:5000\", serve: [registry, health, metrics]}\n"
       "data:\n"
       "  directory: /var/lib/berth\n"
       "limits:\n"

@@ -18,7 +18,7 @@ namespace berth::config {
 
 struct ListenerSettings {
   std::string address = "127.0.0.1:5000";  ///< host:port; [v6]:port
-  std::vector<std::string> serve = {"registry", "health"};
+  std::vector<std::string> serve = {"registry", "health", "metrics"};
   bool tls_elsewhere = false;  ///< a proxy before it speaks TLS, and nobody else reaches it
 
   struct Tls {

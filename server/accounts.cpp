@@ -10,6 +10,7 @@
 #include "auth/access_control.h"
 #include "auth/token_service.h"
 #include "registry/identities/identities.h"
+#include "server/connection_metrics.h"
 
 namespace berth::server {
 
@@ -35,7 +36,8 @@ void go_behind_others(Pool& pool, std::size_t threads) {
 
 }  // namespace
 
-Accounts::Accounts(const auth::AuthOptions& options) : password_pool_("password", password_threads(options)) {
+Accounts::Accounts(const auth::AuthOptions& options)
+    : password_pool_("password", password_threads(options)), pool_watched_(watch_pool(password_pool_)) {
   go_behind_others(password_pool_, password_threads(options));
 }
 

@@ -10,6 +10,7 @@
 #include "auth/options.h"
 #include "base/env.h"
 #include "base/http_client.h"
+#include "base/metrics.h"
 #include "base/task.h"
 #include "registry/identities/signal.h"
 #include "storage/kv/committer.h"
@@ -48,6 +49,7 @@ class Accounts {
 
   HttpClient http_;
   Pool password_pool_;
+  metrics::Source pool_watched_;
   std::unique_ptr<registry::Identities> identities_;
   std::unique_ptr<auth::TokenService> tokens_;
   std::unique_ptr<auth::AccessControl> access_;

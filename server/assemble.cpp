@@ -29,8 +29,9 @@ std::string host_of(const std::string& url) {
   return host.substr(0, colon);
 }
 
-bool is_health_path(std::string_view target) {
-  std::string_view path = target.substr(0, target.find('?'));
+std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
+
+bool is_health_path(std::string_view path) {
   return path == "/livez" || path == "/readyz" || path == "/startupz";
 }
 
@@ -130,24 +131,28 @@ ThreadCounts thread_counts(const config::Settings& settings, std::size_t cores) 
 ListenerGate::ListenerGate(api::Handler& next, const config::Settings& settings, Entropy& entropy)
     : next_(next), entropy_(entropy), access_log_(settings.log.access) {
   for (const auto& listener : settings.listeners)
-    listeners_.push_back({serves(listener, "registry"), serves(listener, "health")});
-  listeners_.push_back({true, true});  // the local socket
+    listeners_.push_back({serves(listener, "registry"), serves(listener, "health"), serves(listener, "metrics")});
+  listeners_.push_back({});  // the local socket serves everything
 }
 
 asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {
-  const Serves& allowed = listeners_.at(request.listener);
-  if (is_health_path(request.target) ? allowed.health : allowed.registry) co_return co_await next_.handle(request);
+  const Serves& serves = listeners_.at(request.listener);
+  const std::string_view path = path_of(request.target);
+  // Where there is no registry nobody logs in: whoever set such a listener up shows the metrics to all who reach it.
+  request.metrics_open = serves.metrics && !serves.registry;
+  const bool allowed = is_health_path(path) ? serves.health : path == "/metrics" ? serves.metrics : serves.registry;
+  if (allowed) co_return co_await next_.handle(request);
   request.id = make_uuid(entropy_);
   auto response = api::error_response(make_error(ErrorCode::route_unknown, "this listener does not serve that"), request.id);
   api::add_common_headers(response, request.id, request.target);
   co_return response;
 }
 
-void ListenerGate::finished(const api::Request& request, const api::Response& response, std::uint64_t bytes_sent,
-                            bool complete, std::chrono::steady_clock::duration elapsed) {
+void ListenerGate::finished(const api::Request& request, const api::Response& response, const api::Outcome& outcome) {
+  auto told = outcome;
   // What went wrong in the server itself is always told.
-  bool wanted = access_log_.load(std::memory_order_relaxed) || response.status >= 500;
-  if (wanted) next_.finished(request, response, bytes_sent, complete, elapsed);
+  told.log = access_log_.load(std::memory_order_relaxed) || response.status >= 500;
+  next_.finished(request, response, told);
 }
 
 }  // namespace berth::server

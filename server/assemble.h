@@ -30,14 +30,14 @@ class ListenerGate final : public api::Handler {
  public:
   ListenerGate(api::Handler& next, const config::Settings& settings, Entropy& entropy);
   asio::awaitable<api::Response> handle(api::Request& request) override;
-  void finished(const api::Request& request, const api::Response& response, std::uint64_t bytes_sent, bool complete,
-                std::chrono::steady_clock::duration elapsed) override;
+  void finished(const api::Request& request, const api::Response& response, const api::Outcome& outcome) override;
   void set_access_log(bool on) { access_log_.store(on, std::memory_order_relaxed); }
 
  private:
   struct Serves {
     bool registry = true;
     bool health = true;
+    bool metrics = true;
   };
   api::Handler& next_;
   Entropy& entropy_;

@@ -132,6 +132,7 @@ Task<registry::Buffer> BodyReader::next() {
     }
     if (filled > 0) {  // What came before the connection ended counts; the next call reports the end.
       buffer.set_size(filled);
+      received_ += filled;
       co_return std::move(buffer);
     }
     if (outcome == Wire::Outcome::ended || outcome == Wire::Outcome::broken) {

@@ -36,6 +36,8 @@ class BodyReader final : public api::BodySource {
 
   /// All of it was read, framing included: what comes next on the connection is the next request.
   bool complete() const;
+  /// Bytes that next() has given out.
+  std::uint64_t received() const { return received_; }
   /// Why the body cannot be read on, if so.
   const std::optional<Error>& failure() const { return failure_; }
   /// Drops what has come already, without waiting.
@@ -57,6 +59,7 @@ class BodyReader final : public api::BodySource {
   Input& input_;
   registry::BufferPool& buffers_;
   std::uint64_t left_ = 0;
+  std::uint64_t received_ = 0;
   std::optional<ChunkedDecoder> decoder_;
   bool continue_due_ = false;
   std::optional<Error> failure_;

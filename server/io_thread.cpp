@@ -95,6 +95,7 @@ void IoThread::schedule_tick() {
 
 void IoThread::tick() {
   const auto now = std::chrono::steady_clock::now();
+  count_loop_lag(now - timer_.expiry());
   heartbeats_.beat(index_, now);
   // check() only posts what it ends, so the lists do not change under us.
   for (auto& session : state_->busy) session.check(now);

@@ -78,7 +78,7 @@ void turn_away(const Descriptor& descriptor, std::string_view reason, unsigned s
 
 Acceptor::Acceptor(const ServerOptions& options, const Tls& tls, std::vector<std::unique_ptr<IoThread>>& threads,
                    std::shared_ptr<ConnectionCounts> counts)
-    : options_(options), tls_(tls), threads_(threads), counts_(std::move(counts)) {}
+    : options_(options), tls_(tls), threads_(threads), counts_(std::move(counts)), metrics_(options.listeners) {}
 
 Result<void> Acceptor::open() {
   reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -226,16 +226,17 @@ bool Acceptor::accept_one(std::size_t listener, bool& exhausted) {
 }
 
 /// A client that waits for TLS could not read why: for it the connection just ends.
-void Acceptor::refuse(const Descriptor& descriptor, std::size_t listener, std::string_view reason) const {
-  if (!tls_.is_on(listener)) turn_away(descriptor, reason);
+void Acceptor::refuse(const Descriptor& descriptor, std::size_t listener, Rejection why) const {
+  count_rejected(why);
+  if (!tls_.is_on(listener)) turn_away(descriptor, sentence_of(why));
 }
 
 void Acceptor::take(Descriptor descriptor, const tcp::endpoint& peer, std::size_t listener) {
   if (counts_->from(peer.address()) >= options_.connections_per_address_max) {
-    return refuse(descriptor, listener, "there are too many connections from this address");
+    return refuse(descriptor, listener, Rejection::address);
   }
   if (counts_->total() >= options_.connections_max && !make_room()) {
-    return refuse(descriptor, listener, "there are too many connections");
+    return refuse(descriptor, listener, Rejection::total);
   }
   Accepted accepted;
   accepted.descriptor = std::move(descriptor);
@@ -243,14 +244,18 @@ void Acceptor::take(Descriptor descriptor, const tcp::endpoint& peer, std::size_
   accepted.peer_address = text_of(peer.address());
   accepted.listener = listener;
   accepted.slot = counts_->take(peer.address());
+  accepted.counted = metrics_.opened(listener);
   hand_over(std::move(accepted));
 }
 
 void Acceptor::take_local(Descriptor descriptor, std::size_t listener) {
   const auto uid = trusted_peer(descriptor.get());
-  if (!uid) return turn_away(descriptor, "this socket is for the user that runs berth, and for root", 403);
+  if (!uid) {
+    count_rejected(Rejection::foreign_user);
+    return turn_away(descriptor, sentence_of(Rejection::foreign_user), 403);
+  }
   if (counts_->total() >= options_.connections_max + kLocalReserve && !make_room()) {
-    return turn_away(descriptor, "there are too many connections");
+    return refuse(descriptor, listener, Rejection::total);
   }
   Accepted accepted;
   accepted.descriptor = std::move(descriptor);
@@ -259,6 +264,7 @@ void Acceptor::take_local(Descriptor descriptor, std::size_t listener) {
   accepted.listener = listener;
   accepted.local_uid = uid;
   accepted.slot = counts_->take(asio::ip::address_v4::loopback());
+  accepted.counted = metrics_.opened(listener);
   hand_over(std::move(accepted));
 }
 
@@ -287,7 +293,7 @@ void Acceptor::relieve(std::size_t listener, int error) {
   reserve_.reset();
   {
     const Descriptor refused(::accept4(descriptor_of(listener), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-    if (refused) refuse(refused, listener, "the server has no descriptors left");
+    if (refused) refuse(refused, listener, Rejection::descriptors);
   }
   reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }

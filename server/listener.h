@@ -15,6 +15,7 @@
 
 #include "base/result.h"
 #include "server/connection_counts.h"
+#include "server/connection_metrics.h"
 #include "server/descriptor.h"
 #include "server/io_thread.h"
 #include "server/local_socket.h"
@@ -45,7 +46,7 @@ class Acceptor {
   bool accept_one(std::size_t listener, bool& exhausted);
   bool is_local(std::size_t listener) const { return listener == acceptors_.size(); }
   int descriptor_of(std::size_t listener);
-  void refuse(const Descriptor& descriptor, std::size_t listener, std::string_view reason) const;
+  void refuse(const Descriptor& descriptor, std::size_t listener, Rejection why) const;
   void take(Descriptor descriptor, const asio::ip::tcp::endpoint& peer, std::size_t listener);
   void take_local(Descriptor descriptor, std::size_t listener);
   void hand_over(Accepted accepted);
@@ -56,6 +57,7 @@ class Acceptor {
   const Tls& tls_;
   std::vector<std::unique_ptr<IoThread>>& threads_;
   std::shared_ptr<ConnectionCounts> counts_;
+  const ConnectionMetrics metrics_;
   asio::io_context io_{1};
   std::vector<asio::ip::tcp::acceptor> acceptors_;
   std::optional<LocalSocket> local_socket_;

@@ -25,8 +25,10 @@
 #include "server/assemble.h"
 #include "server/auth_options.h"
 #include "server/certificate_list.h"
+#include "server/connection_metrics.h"
 #include "server/data_directory.h"
 #include "server/passed_sockets.h"
+#include "server/process_metrics.h"
 #include "server/server.h"
 #include "server/service_manager.h"
 #include "server/shutdown.h"
@@ -195,6 +197,9 @@ int serve(const cli::ServeCall& call) {
   Pool cpu_pool("cpu", threads.cpu);
   registry::BufferPool buffers(settings.limits.body_buffers_bytes);
   auto cache = registry::make_answer_cache(settings.cache.manifests_bytes);
+  server::tell_build(BERTH_VERSION, BERTH_REVISION, kv::rocksdb_version());
+  const auto disk_pool_watched = server::watch_pool(disk_pool);
+  const auto cpu_pool_watched = server::watch_pool(cpu_pool);
   storage::Ballast ballast(storage::measured_file_system(), server::ballast_options(settings));
 
   // Opened further down, while the server already answers the health routes; all outlive it.
@@ -205,6 +210,7 @@ int serve(const cli::ServeCall& call) {
   std::unique_ptr<server::Accounts> accounts;
 
   api::Lifecycle lifecycle;
+  const auto process_watched = server::watch_process(lifecycle);
   const server::Server* listening = nullptr;  // set before the first request
   auto service_options = server::service_options(settings);
   service_options.version = BERTH_VERSION;
@@ -220,6 +226,7 @@ int serve(const cli::ServeCall& call) {
   auto server = server::make_server(std::move(server_options), gate, buffers, disk_pool, entropy,
                                     lifecycle.loop_heartbeat_ms);
   listening = server.get();
+  const auto certificates_watched = server::watch_certificates([&listening] { return listening->certificates(); });
   if (auto started = server->start(); !started) return fail(started.error());
   Reload reload(call, settings, gate, *server);
   server::Signals signals(std::ref(reload));

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <exception>
 
+#include "api/http_metrics.h"
 #include "base/json_text.h"
 #include "server/io_thread.h"
 #include "server/second_opinion.h"
@@ -103,6 +104,7 @@ asio::awaitable<Session::Next> Session::secure() {
 asio::awaitable<Session::Next> Session::shake_hands(std::shared_ptr<TlsStream> stream) {
   using Outcome = TlsStream::Shaken::Outcome;
   auto& counters = environment_.tls.counters;
+  const auto begun = std::chrono::steady_clock::now();
   for (;;) {
     auto job = [stream] { return stream->shake(); };
     const auto shaken = co_await offload(environment_.tls.pool(), std::move(job));
@@ -110,12 +112,14 @@ asio::awaitable<Session::Next> Session::shake_hands(std::shared_ptr<TlsStream> s
     if (shaken.outcome == Outcome::done) break;
     if (shaken.outcome == Outcome::failed) {
       counters.failed.fetch_add(1, std::memory_order_relaxed);
+      count_handshake(BrokenHandshake::failed);
       refuse_handshake(shaken.reason);
       co_return Next::linger;  // OpenSSL has sent the alert.
     }
     const bool moved = shaken.outcome == Outcome::writing ? co_await wire_.wait_writable(Wire::Wait::head)
                                                           : co_await wire_.wait_readable(Wire::Wait::head);
     if (moved) continue;
+    count_handshake(wire_.timed_out() ? BrokenHandshake::timed_out : BrokenHandshake::gone);
     if (wire_.timed_out()) {
       counters.timed_out.fetch_add(1, std::memory_order_relaxed);
       refuse_handshake("it came too slowly");
@@ -123,6 +127,7 @@ asio::awaitable<Session::Next> Session::shake_hands(std::shared_ptr<TlsStream> s
     co_return Next::close;
   }
   counters.completed.fetch_add(1, std::memory_order_relaxed);
+  count_handshake(stream->is_1_3(), stream->resumed(), std::chrono::steady_clock::now() - begun);
   if (stream->resumed()) counters.resumed.fetch_add(1, std::memory_order_relaxed);
   client_certificate_ = stream->client_certificate();
   secure_ = true;
@@ -218,8 +223,10 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   handling_ = true;
   const auto response = co_await handle(request);
   handling_ = false;
+  api::Outcome outcome{.received = body.received(), .until_answer = std::chrono::steady_clock::now() - begun};
   if (response.status == api::kNoAnswer) {
-    environment_.handler.finished(request, response, 0, false, std::chrono::steady_clock::now() - begun);
+    outcome.elapsed = outcome.until_answer;
+    environment_.handler.finished(request, response, outcome);
     reset_ = true;
     co_return Next::close;
   }
@@ -227,10 +234,10 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   if (!body.complete()) body.discard_arrived();
   const bool keep = !client_closes && !response.close && !thread_->draining && !wire_.timed_out() &&
                     (body.complete() || body.remainder_is_short());
-  std::uint64_t body_bytes = 0;
-  const auto end = co_await send(response, request.method != api::Method::head, !keep, body_bytes);
-  environment_.handler.finished(request, response, body_bytes, end == ResponseWriter::End::complete,
-                                std::chrono::steady_clock::now() - begun);
+  const auto end = co_await send(response, request.method != api::Method::head, !keep, outcome.sent);
+  outcome.complete = end == ResponseWriter::End::complete;
+  outcome.elapsed = std::chrono::steady_clock::now() - begun;
+  environment_.handler.finished(request, response, outcome);
   if (end == ResponseWriter::End::unreadable && response.on_unreadable) response.on_unreadable();
   if (end != ResponseWriter::End::complete) {
     reset_ = true;  // Nothing that is still on its way may look like the end of the body.
@@ -277,6 +284,7 @@ asio::awaitable<Session::Next> Session::refuse(HeadRefusal refusal, RequestLine 
     spdlog::info("refused request {} from {}: {} ({})", id, accepted_.peer_address, refusal.reason, refusal.status);
   }
   const auto response = error_response(refusal.status, refusal.reason, id, line.target);
+  api::count_refused(refusal.status);
   std::uint64_t body_bytes = 0;
   const auto end = co_await send(response, line.method != "HEAD", true, body_bytes);
   co_return end == ResponseWriter::End::complete ? Next::linger : Next::close;

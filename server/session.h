@@ -12,6 +12,7 @@
 #include "api/http.h"
 #include "server/body_reader.h"
 #include "server/connection_counts.h"
+#include "server/connection_metrics.h"
 #include "server/descriptor.h"
 #include "server/response_writer.h"
 #include "server/server.h"
@@ -40,6 +41,7 @@ struct Accepted {
   std::size_t listener = 0;  ///< the local socket counts as one after the listeners
   std::optional<uid_t> local_uid = std::nullopt;  ///< of the local socket: who is there
   ConnectionSlot slot;
+  OpenConnection counted = {};
 };
 
 using SessionHook = boost::intrusive::list_base_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;

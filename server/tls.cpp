@@ -17,6 +17,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "server/connection_metrics.h"
 
 namespace berth::server {
 namespace {
@@ -84,6 +85,7 @@ Tls::Tls(std::vector<std::optional<TlsOptions>> listeners) {
   if (!any) return;
   tickets_ = std::make_shared<TicketKeys>();
   pool_ = std::make_unique<Pool>("tls", std::max(1U, std::thread::hardware_concurrency()));
+  pool_watched_ = watch_pool(*pool_);
 }
 
 Tls::~Tls() {

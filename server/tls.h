@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/metrics.h"
 #include "base/task.h"
 #include "server/descriptor.h"
 #include "server/tls_context.h"
@@ -81,6 +82,7 @@ class Tls {
   std::vector<std::unique_ptr<State>> states_;  ///< by listener; null: plain
   std::shared_ptr<TicketKeys> tickets_;
   std::unique_ptr<Pool> pool_;
+  metrics::Source pool_watched_;
   mutable std::mutex mutex_;
   std::mutex reloading_;  ///< one reload at a time; guards hash and warned
   Descriptor changes_;    ///< inotify

@@ -126,6 +126,7 @@ void TlsStream::say_goodbye() {
 }
 
 bool TlsStream::resumed() const { return ssl_ && SSL_session_reused(ssl_.get()) == 1; }
+bool TlsStream::is_1_3() const { return ssl_ && SSL_version(ssl_.get()) == TLS1_3_VERSION; }
 
 std::shared_ptr<const api::ClientCertificate> TlsStream::client_certificate() const {
   // Borrowed. It is there only when it was verified: an unknown one ends the handshake.

@@ -49,6 +49,8 @@ class TlsStream {
   /// Tells the peer that no more follows, unless something of ours is still half sent. Once; never waits.
   void say_goodbye();
   bool resumed() const;
+  /// TLS 1.3, not 1.2.
+  bool is_1_3() const;
   /// What the peer proved to be; null without a certificate.
   std::shared_ptr<const api::ClientCertificate> client_certificate() const;
 

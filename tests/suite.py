@@ -167,10 +167,11 @@ def step_thread(options):
 
 
 def step_process(options):
-    """start, settings, reload, stop, deploy/run around them, and the commands that manage a running berth"""
+    """start, settings, reload, stop, deploy/run around them, the commands that manage a running berth, and its metrics"""
     script("process", "clients/process.py")
     script("process", "clients/commands.py")
     script("process", "clients/doctor.py")
+    script("process", "clients/observe.py")
 
 
 def step_packages(options):

@@ -15,7 +15,8 @@ constexpr Word kWords[] = {{registry::action::pull, auth::Action::pull, "pull"},
                            {registry::action::push, auth::Action::push, "push"},
                            {registry::action::overwrite, auth::Action::overwrite, "overwrite"},
                            {registry::action::remove, auth::Action::delete_, "delete"},
-                           {registry::action::admin, auth::Action::admin, "admin"}};
+                           {registry::action::admin, auth::Action::admin, "admin"},
+                           {registry::action::metrics, auth::Action::metrics, "metrics"}};
 
 template <class Patterns>
 Out texts_of(const Patterns& patterns) {

@@ -15,7 +15,7 @@ std::string_view openapi_schemas() {
   "Number": {"type": "string", "pattern": "^[0-9]+$"},
   "Time": {"type": "string", "format": "date-time"},
   "MaybeTime": {"type": ["string", "null"], "format": "date-time"},
-  "Action": {"type": "string", "enum": ["pull", "push", "overwrite", "delete", "admin"]},
+  "Action": {"type": "string", "enum": ["pull", "push", "overwrite", "delete", "admin", "metrics"]},
   "Actions": {"type": "array", "items": {"$ref": "#/components/schemas/Action"}},
   "SomeActions": {"type": "array", "items": {"$ref": "#/components/schemas/Action"}, "minItems": 1},
   "Scope": {"description": "At most these actions on these repositories; null: all that its owner may do",

@@ -14,7 +14,8 @@ namespace berth::registry {
 /// A set of actions, as bits. What each means is decided above; here they are kept.
 using ActionMask = std::uint64_t;
 namespace action {
-inline constexpr ActionMask pull = 1, push = 2, overwrite = 4, remove = 8, admin = 16, all = 31;
+inline constexpr ActionMask pull = 1, push = 2, overwrite = 4, remove = 8, admin = 16, metrics = 32,
+                            all = 63;
 }  // namespace action
 
 /// One line of a ceiling: at most these actions on what one of the patterns matches.

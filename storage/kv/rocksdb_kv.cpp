@@ -7,6 +7,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/table_properties_collectors.h>
+#include <rocksdb/version.h>
 #include <rocksdb/write_batch.h>
 #include <spdlog/spdlog.h>
 
@@ -554,5 +555,7 @@ Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions option
   }
   return store;
 }
+
+std::string rocksdb_version() { return rocksdb::GetRocksVersionAsString(); }
 
 }  // namespace berth::kv

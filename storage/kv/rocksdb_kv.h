@@ -16,6 +16,9 @@ class Env;
 
 namespace berth::kv {
 
+/// Of the library that runs: "7.8.3".
+std::string rocksdb_version();
+
 struct RocksDbOptions {
   std::filesystem::path directory;
   std::size_t block_cache_bytes = 64 << 20;

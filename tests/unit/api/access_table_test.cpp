@@ -171,6 +171,8 @@ const std::vector<Row>& rows() {
       {"readyz", Method::head, "/readyz", kAll},
       {"startupz", Method::get, "/startupz", kAll},
       {"startupz", Method::head, "/startupz", kAll},
+      {"metrics", Method::get, "/metrics", kAdmin},
+      {"metrics", Method::head, "/metrics", kAdmin},
   };
   return table;
 }

@@ -162,7 +162,7 @@ class AccessWorld {
     auto run = [](Service& service, Request& asked) -> Task<Response> { co_return co_await service.handle(asked); };
     Response response = registry.run(run(*service_, request)).value();
     principal = request.principal;
-    service_->finished(request, response, 0, true, {});  // as the server does: the access log
+    service_->finished(request, response, {.complete = true});  // as the server does: the access log
     return response;
   }
   static std::string text(const Response& response) {

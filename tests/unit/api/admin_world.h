@@ -192,6 +192,7 @@ class AdminWorld {
                     .policy = now,
                     .manifest_memory = memory_,
                     .form_memory = memory_,
+                    .metrics_page = metrics_page_,
                     .backends = &backends,
                     .actor = me.as_actor(request.id),
                     .principal = me,
@@ -208,6 +209,7 @@ class AdminWorld {
   std::unique_ptr<registry::Identities> identities_;
   Lifecycle lifecycle_;
   MemoryBudget memory_{64 << 20};
+  MetricsPage metrics_page_;
   registry::BufferPool buffers_{8 << 20};
 };
 

@@ -240,7 +240,7 @@ TEST_CASE("a foreign page is refused") {
 TEST_CASE("a policy denies what nobody allowed") {
   const auto name = oci::RepositoryName::parse("a");
   for (const auto action : {auth::Action::pull, auth::Action::push, auth::Action::delete_, auth::Action::catalog,
-                            auth::Action::overwrite, auth::Action::admin}) {
+                            auth::Action::overwrite, auth::Action::admin, auth::Action::metrics}) {
     INFO(auth::to_string(action));
     CHECK_FALSE(auth::Policy().decide({}, action, &*name).allowed);
     CHECK(auth::Policy::allow_all().decide({}, action, &*name).allowed);

@@ -161,6 +161,8 @@ TEST_CASE("a path finds its route from the right end") {
       {"liveness", get, "/livez", "livez"},
       {"readiness", Method::head, "/readyz", "readyz"},
       {"start", get, "/startupz", "startupz"},
+      {"metrics", get, "/metrics", "metrics"},
+      {"metrics by POST", Method::post, "/metrics", "405 GET, HEAD"},
       {"liveness by POST", Method::post, "/livez", "405 GET, HEAD"},
       {"liveness is no directory", get, "/livez/", "unknown"},
       {"delete a repository", Method::delete_, "/api/v1/repositories/team/app", "delete_repository team/app"},

@@ -68,7 +68,8 @@ TEST_CASE("actions have names and form sets") {
                                          {"push", Action::push},
                                          {"overwrite", Action::overwrite},
                                          {"delete", Action::delete_},
-                                         {"admin", Action::admin}}) {
+                                         {"admin", Action::admin},
+                                         {"metrics", Action::metrics}}) {
     INFO(row.text);
     CHECK(to_string(row.action) == row.text);
     CHECK(parse_action(row.text).value() == row.action);
@@ -84,7 +85,7 @@ TEST_CASE("actions have names and form sets") {
   CHECK_FALSE(Actions::all().has(Action::none));
   CHECK_FALSE(Actions::all().has(Action::catalog));
   CHECK(to_string(Actions{Action::delete_, Action::pull}) == "pull,delete");
-  CHECK(to_string(Actions::all()) == "pull,push,overwrite,delete,admin");
+  CHECK(to_string(Actions::all()) == "pull,push,overwrite,delete,admin,metrics");
   CHECK((Actions{Action::pull, Action::push} & Actions{Action::push, Action::admin}) == Actions{Action::push});
 }
 
@@ -95,7 +96,7 @@ TEST_CASE("the built-in roles") {
         "reader: pull\n"
         "writer: pull,push,overwrite\n"
         "maintainer: pull,push,overwrite,delete\n"
-        "admin: pull,push,overwrite,delete,admin\n");
+        "admin: pull,push,overwrite,delete,admin,metrics\n");
 }
 
 /// One of everything.
@@ -162,6 +163,8 @@ TEST_CASE("who may do what") {
       {"and of each", root, Action::admin, "team/app", nullptr, "root"},
       {"administrator of a tree", lead, Action::admin, "team/app", nullptr, "lead"},
       {"is none of all", lead, Action::admin, nullptr, nullptr, nullptr},
+      {"an administrator reads the metrics", root, Action::metrics, nullptr, nullptr, "root"},
+      {"of a tree not", lead, Action::metrics, nullptr, nullptr, nullptr},
       {"a right on all repositories at once", root, Action::pull, nullptr, nullptr, "root"},
       {"is not had with some", dev, Action::pull, nullptr, nullptr, nullptr},
       {"a role that does not exist gives nothing", bob, Action::pull, "team/app", nullptr, nullptr},
@@ -416,7 +419,8 @@ const Texts kNames = {"a", "b", "c", "bb", "a/b", "a/c", "a/b/c", "b/b", "c/d", 
 const Texts kTagPatterns = {"*", "v*", "latest", "v1"};
 const Texts kTags = {"v1", "v2", "latest", "x"};
 const Texts kRoles = {"reader", "writer", "maintainer", "admin", "own", "none such"};
-const std::vector<Action> kAsked = {Action::pull, Action::push, Action::overwrite, Action::delete_, Action::admin};
+const std::vector<Action> kAsked = {Action::pull, Action::push, Action::overwrite, Action::delete_, Action::admin,
+                                    Action::metrics};
 
 class Chance {
  public:

@@ -171,13 +171,13 @@ TEST_CASE("each problem is told with its place and what was expected") {
        "berth.yaml:1:8: data.ballast_min: 2GiB is more than data.ballast_max, which is 1GiB; expected at most that"},
       {"listeners that are no list", "listeners: 127.0.0.1:5000\n",
        "berth.yaml:1:12: listeners: is not a list of 1 to 16; expected as [{address: \"127.0.0.1:5000\", serve: "
-       "[registry, health]}]"},
+       "[registry, health, metrics]}]"},
       {"no listeners", "listeners: []\n",
        "berth.yaml:1:12: listeners: is not a list of 1 to 16; expected as [{address: \"127.0.0.1:5000\", serve: "
-       "[registry, health]}]"},
+       "[registry, health, metrics]}]"},
       {"listener that is text", "listeners: [127.0.0.1:5000]\n",
        "berth.yaml:1:13: listeners[0]: is not a map; expected as {address: \"127.0.0.1:5000\", serve: [registry, "
-       "health]}"},
+       "health, metrics]}"},
       {"listener by name", "listeners: [{address: example.com:5000}]\n",
        "berth.yaml:1:23: listeners[0].address: \"example.com:5000\" names a host, and a listener needs an address; expected "
        "an address and a port, as 127.0.0.1:5000, 0.0.0.0:5000 or [::1]:5000"},
@@ -185,14 +185,14 @@ TEST_CASE("each problem is told with its place and what was expected") {
        "berth.yaml:1:23: listeners[0].address: \"127.0.0.1\" is not an address and a port; expected an address and a port, "
        "as 127.0.0.1:5000, 0.0.0.0:5000 or [::1]:5000"},
       {"serve of something else", "listeners: [{serve: [registry, helth]}]\n",
-       "berth.yaml:1:32: listeners[0].serve: \"helth\" is none of them; expected a list of registry or health; did you mean "
+       "berth.yaml:1:32: listeners[0].serve: \"helth\" is none of them; expected a list of registry, health or metrics; did you mean "
        "health?"},
       {"serve twice", "listeners: [{serve: [registry, registry]}]\n",
-       "berth.yaml:1:32: listeners[0].serve: \"registry\" stands there twice; expected a list of registry or health"},
+       "berth.yaml:1:32: listeners[0].serve: \"registry\" stands there twice; expected a list of registry, health or metrics"},
       {"serve nothing", "listeners: [{serve: []}]\n",
-       "berth.yaml:1:21: listeners[0].serve: is empty; expected a list of registry or health"},
+       "berth.yaml:1:21: listeners[0].serve: is empty; expected a list of registry, health or metrics"},
       {"serve as text", "listeners: [{serve: registry}]\n",
-       "berth.yaml:1:21: listeners[0].serve: is not what is wanted here; expected a list of registry or health"},
+       "berth.yaml:1:21: listeners[0].serve: is not what is wanted here; expected a list of registry, health or metrics"},
       {"nobody serves the registry", "listeners: [{serve: [health]}]\n",
        "berth.yaml:1:1: listeners: none serves the registry; expected `registry` in the serve of one"},
       {"the same address twice", "listeners: [{address: 127.0.0.1:1}, {address: 127.0.0.1:1}]\n",

@@ -50,7 +50,7 @@ TEST_CASE("the origin of each value is printed") {
   CHECK_THAT(text, Catch::Contains("  ranges: 7  # environment BERTH__LIMITS__RANGES\n"));
   CHECK_THAT(text, Catch::Contains("  blob_size: 3GiB  # command line\n"));
   CHECK_THAT(text, Catch::Contains("  directory: \"./berth-data\"  # default\n"));
-  CHECK_THAT(text, Catch::Contains("listeners: [{address: \"127.0.0.1:5000\", serve: [registry, health]}]  # default\n"));
+  CHECK_THAT(text, Catch::Contains("listeners: [{address: \"127.0.0.1:5000\", serve: [registry, health, metrics]}]  # default\n"));
 }
 
 TEST_CASE("the set-up secret is printed by nobody") {

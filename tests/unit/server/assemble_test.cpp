@@ -16,10 +16,11 @@ namespace {
 class Everything final : public api::Handler {
  public:
   asio::awaitable<api::Response> handle(api::Request&) override { co_return api::text_response(200, "ok", "text/plain"); }
-  void finished(const api::Request&, const api::Response&, std::uint64_t, bool,
-                std::chrono::steady_clock::duration) override {
-    ++lines;
+  void finished(const api::Request&, const api::Response&, const api::Outcome& outcome) override {
+    ++counted;
+    lines += outcome.log ? 1 : 0;
   }
+  int counted = 0;
   int lines = 0;
 };
 
@@ -47,7 +48,7 @@ config::Settings parsed(std::vector<std::pair<std::string, std::string>> flags) 
 TEST_CASE("a listener serves what it is meant for") {
   auto settings = parsed({{"listeners",
                            "[{address: '127.0.0.1:1'}, {address: '127.0.0.1:2', serve: [registry]}, "
-                           "{address: '0.0.0.0:3', serve: [health]}]"}});
+                           "{address: '0.0.0.0:3', serve: [health]}, {address: '0.0.0.0:4', serve: [health, metrics]}]"}});
   Everything everything;
   SystemEntropy entropy;
   server::ListenerGate gate(everything, settings, entropy);
@@ -61,7 +62,9 @@ TEST_CASE("a listener serves what it is meant for") {
       {1, "/v2/", 200},          {1, "/readyz", 404},    {1, "/livez?verbose", 404}, {1, "/readyz/", 200},
       {2, "/v2/", 404},          {2, "/", 404},          {2, "/api/v1/x", 404},     {2, "/readyz", 200},
       {2, "/readyz?x", 200},     {2, "/readyzz", 404},   {2, "/v2/?/readyz", 404},  {2, "", 404},
-      {3, "/v2/", 200},          {3, "/readyz", 200},  // the local socket
+      {0, "/metrics", 200},      {1, "/metrics", 404},   {2, "/metrics?x", 404},    {3, "/metrics", 200},
+      {3, "/readyz", 200},       {3, "/v2/", 404},       {3, "/metrics/", 404},
+      {4, "/v2/", 200},          {4, "/readyz", 200},    {4, "/metrics", 200},  // the local socket
   }));
   CAPTURE(row.listener, row.target);
   const api::Response answer = answer_of(gate, row.listener, row.target);
@@ -81,13 +84,14 @@ TEST_CASE("the access log can be switched off, but for what the server did wrong
   api::Request request;
   api::Response good, bad;
   bad.status = 500;
-  gate.finished(request, good, 0, true, 0s);
+  gate.finished(request, good, {});
   CHECK(everything.lines == 1);
   gate.set_access_log(false);
-  gate.finished(request, good, 0, true, 0s);
+  gate.finished(request, good, {});
   CHECK(everything.lines == 1);
-  gate.finished(request, bad, 0, true, 0s);
+  gate.finished(request, bad, {});
   CHECK(everything.lines == 2);
+  CHECK(everything.counted == 3);
 }
 
 TEST_CASE("settings reach the parts they are for") {

@@ -229,8 +229,8 @@ TEST_CASE("what is wrong with accounts, roles and grants is told with its place"
        "berth.yaml:2:21: grants[0].subjects[0]: local:root is nobody; expected user:NAME, robot:NAME, group:NAME, "
        "federated:ISSUER:SUB, certificate:NAME, authenticated or anonymous"},
       {"an action that is none", kUsers + "grants: [{subjects: \"user:a\", repositories: b, actions: [pul]}]\n",
-       "berth.yaml:2:58: grants[0].actions: \"pul\" is none of them; expected a list of pull, push, overwrite, delete or "
-       "admin; did you mean pull?"},
+       "berth.yaml:2:58: grants[0].actions: \"pul\" is none of them; expected a list of pull, push, overwrite, delete, "
+       "admin or metrics; did you mean pull?"},
       {"a misspelt key", kUsers + "grants: [{subject: \"user:a\", repositories: b, role: writer}]\n",
        "berth.yaml:2:11: grants[].subject: unknown key; expected subjects, repositories, role, actions, tags; did you mean "
        "subjects?\n"
@@ -243,7 +243,7 @@ TEST_CASE("what is wrong with accounts, roles and grants is told with its place"
        "berth.yaml:2:16: roles[0].name: \"A b\" is no name; expected lower-case letters and digits, with . _ @ - between "
        "them"},
       {"a role without actions", kUsers + "roles: [{name: a}]\n",
-       "berth.yaml:2:9: roles[0]: lacks actions; expected a list of pull, push, overwrite, delete or admin there"},
+       "berth.yaml:2:9: roles[0]: lacks actions; expected a list of pull, push, overwrite, delete, admin or metrics there"},
       {"grants without accounts", "grants: [{subjects: \"user:a\", repositories: b, role: writer}]\n",
        "berth.yaml:1:1: grants: has no effect: accounts are off; expected `users: true`, or another source of users, under "
        "`auth`"},

@@ -62,6 +62,7 @@ struct Finished {
   unsigned status = 0;
   std::uint64_t bytes = 0;
   bool complete = false;
+  std::uint64_t received = 0;
   bool operator==(const Finished&) const = default;
 };
 
@@ -80,10 +81,9 @@ class TestHandler final : public api::Handler {
     co_return response;
   }
 
-  void finished(const api::Request& request, const api::Response& response, std::uint64_t bytes, bool complete,
-                std::chrono::steady_clock::duration) override {
+  void finished(const api::Request& request, const api::Response& response, const api::Outcome& outcome) override {
     const std::lock_guard lock(mutex_);
-    finished_.push_back({request.target, response.status, bytes, complete});
+    finished_.push_back({request.target, response.status, outcome.sent, outcome.complete, outcome.received});
   }
 
   /// What finished() was told of a target, waiting for it.

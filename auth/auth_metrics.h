@@ -1,0 +1,56 @@
+// What is counted of those who come in. Names and meaning: docs/metrics.md.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+
+#include "base/result.h"
+
+namespace berth::auth {
+
+/// The label `method`: what was shown.
+enum class AuthMethod : std::uint8_t {
+  basic,    ///< a password of berth's own users or of the htpasswd file
+  ldap,     ///< a password that the directory was asked about
+  secret,   ///< a robot's secret or a personal token
+  refresh,  ///< a refresh token, at /token
+  bearer,   ///< an access token
+  oidc,     ///< a token of an outside issuer
+  mtls,     ///< a client certificate
+};
+inline constexpr std::size_t kAuthMethods = static_cast<std::size_t>(AuthMethod::mtls) + 1;
+
+/// One credential that is looked at, from construction to end(). Without a method nothing was shown, and nothing is
+/// counted.
+class AuthAttempt {
+ public:
+  AuthAttempt() = default;
+  explicit AuthAttempt(AuthMethod method) : method_(method) {}
+
+  void is(AuthMethod method) { method_ = method; }
+  template <class T>
+  void end(const Result<T>& answer) const {
+    if (method_) count(answer ? nullptr : &answer.error());
+  }
+
+ private:
+  void count(const Error* error) const;
+
+  std::optional<AuthMethod> method_;
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+};
+
+/// The label `scope`: what has to wait after too many failed logins. An account that fails at one address is `user`
+/// too.
+enum class RateLimit : std::uint8_t { ip, user };
+void count_rate_limited(RateLimit scope);
+
+void count_issued_token();
+
+/// The label `cache`: tokens whose signature was checked, passwords that were right a moment ago, what is known of
+/// subjects.
+enum class AuthCache : std::uint8_t { token, password, authz };
+void count_look_up(AuthCache cache, bool hit);
+
+}  // namespace berth::auth
