@@ -52,6 +52,7 @@ registry::ActionMask bit_of(std::string_view action) {
   if (action == "overwrite") return registry::action::overwrite;
   if (action == "delete") return registry::action::remove;
   if (action == "admin") return registry::action::admin;
+  if (action == "metrics") return registry::action::metrics;
   return 0;
 }
 

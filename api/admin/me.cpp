@@ -29,7 +29,7 @@ Task<Response> explain_access(Context& context) {
   BERTH_CO_TRY(const auto asked_tag, parameter(context, "tag"));
   if (!asked_action) {
     co_return make_error(ErrorCode::request_invalid,
-                         "the parameter action is missing: pull, push, overwrite, delete or admin");
+                         "the parameter action is missing: pull, push, overwrite, delete, admin or metrics");
   }
   BERTH_CO_TRY(const auth::Action action, auth::parse_action(*asked_action));
   std::optional<oci::RepositoryName> repository;
