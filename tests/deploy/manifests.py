@@ -191,7 +191,7 @@ class Manifests:
             check(done.returncode == 0, f"{rendering.name}: {done.stdout.decode()}")
             settings = load(rendering.config())[0]
             ports = {int(l["address"].rsplit(":", 1)[1]): l["serve"] for l in settings["listeners"]}
-            check(ports == {5000: ["registry"], 9090: ["health"]}, f"{rendering.name}: {ports}")
+            check(ports == {5000: ["registry"], 9090: ["health", "metrics"]}, f"{rendering.name}: {ports}")
             # What is named in the configuration is mounted.
             mounts = [m["mountPath"] for m in rendering.pod()["spec"]["containers"][0]["volumeMounts"]]
             for word in rendering.config().replace(",", " ").replace("}", " ").split():

@@ -61,7 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- else -}}
 {{- $_ := set $registry "tls_elsewhere" true -}}
 {{- end -}}
-{{- $health := dict "address" "0.0.0.0:9090" "serve" (list "health") -}}
+{{- $health := dict "address" "0.0.0.0:9090" "serve" (list "health" "metrics") -}}
 {{- $auth := dict "users" true -}}
 {{- if .Values.setup.existingSecret -}}
 {{- $_ := set $auth "setup_secret_file" "/etc/berth/setup/secret" -}}
