@@ -32,7 +32,7 @@ using Task = asio::awaitable<Result<T>>;
 /// Back-pressure: a request has at most two jobs here, so the queue is bounded by the connections.
 class Pool {
  public:
-  Pool(std::string name, std::size_t threads) : name_(std::move(name)), threads_(threads) {}
+  Pool(std::string name, std::size_t threads) : name_(std::move(name)), count_(threads), threads_(threads) {}
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   /// Runs what was posted to its end, then joins.
@@ -46,17 +46,35 @@ class Pool {
     waiting_.fetch_add(1, std::memory_order_relaxed);
     asio::post(threads_, [this, job = std::move(job)]() mutable {
       waiting_.fetch_sub(1, std::memory_order_relaxed);
+      const Busy busy(busy_);
       job();
     });
   }
 
   const std::string& name() const { return name_; }
+  std::size_t threads() const { return count_; }
   /// Jobs that no thread has begun.
   std::size_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
+  /// Threads that have a job.
+  std::size_t busy() const { return busy_.load(std::memory_order_relaxed); }
 
  private:
+  /// Counts one thread for as long as its job runs, however that ends.
+  class Busy {
+   public:
+    explicit Busy(std::atomic<std::size_t>& count) : count_(count) { count_.fetch_add(1, std::memory_order_relaxed); }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    ~Busy() { count_.fetch_sub(1, std::memory_order_relaxed); }
+
+   private:
+    std::atomic<std::size_t>& count_;
+  };
+
   std::string name_;
+  std::size_t count_;
   std::atomic<std::size_t> waiting_{0};
+  std::atomic<std::size_t> busy_{0};
   asio::thread_pool threads_;
 };
 

@@ -115,6 +115,8 @@ metrics::Source watch_pool(const Pool& pool) {
     const metrics::Label name{"pool", pool.name()};
     sink.gauge("worker_pool_queue_length", "Jobs that no thread of the pool has begun.", {name},
                static_cast<double>(pool.waiting()));
+    sink.gauge("worker_pool_busy", "Threads of the pool that have a job.", {name}, static_cast<double>(pool.busy()));
+    sink.gauge("worker_pool_threads", "Threads of the pool.", {name}, static_cast<double>(pool.threads()));
   });
 }
 

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <catch2/catch.hpp>
+#include <future>
 #include <memory>
 #include <thread>
 
@@ -74,6 +75,25 @@ TEST_CASE("a job owns what it touches when its caller's context is gone") {
   }
   CHECK(*ran == 1);
   CHECK(owned.use_count() == 1);
+}
+
+TEST_CASE("a pool knows how many of its threads have a job, and how many jobs wait") {
+  Pool pool("test", 1);
+  std::promise<void> begun;
+  std::promise<void> go_on;
+  pool.post([&] {
+    begun.set_value();
+    go_on.get_future().wait();
+  });
+  pool.post([] {});
+  begun.get_future().wait();
+  CHECK(pool.threads() == 1);
+  CHECK(pool.busy() == 1);
+  CHECK(pool.waiting() == 1);
+  go_on.set_value();
+  pool.stop();
+  CHECK(pool.busy() == 0);
+  CHECK(pool.waiting() == 0);
 }
 
 }  // namespace berth
