@@ -210,7 +210,8 @@ Actions Policy::granted(const Principal& principal, const oci::RepositoryName& r
   });
   if (!principal.ceiling) return actions;
   Actions within;
-  for (const Action action : {Action::pull, Action::push, Action::overwrite, Action::delete_, Action::admin}) {
+  for (const Action action : {Action::pull, Action::push, Action::overwrite, Action::delete_, Action::admin,
+                              Action::metrics}) {
     if (principal.ceiling->allows(action, &repository)) within |= {action};
   }
   return actions & within;
