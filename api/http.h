@@ -17,6 +17,7 @@
 #include "auth/caller.h"
 #include "base/metrics.h"
 #include "base/task.h"
+#include "base/trace.h"
 #include "oci/range.h"
 #include "registry/buffer.h"
 #include "storage/blobs/blob_store.h"
@@ -77,6 +78,14 @@ class InFlight {
   metrics::Counter* ended_ = nullptr;
 };
 
+/// What a request waited for, as far as it is known apart. Written as it is served, on its I/O thread.
+struct Timeline {
+  using Duration = std::chrono::steady_clock::duration;
+  Duration auth{};         ///< finding out who asks and what they may do, passwords among it
+  Duration client_wait{};  ///< for the client to send its body
+  Duration memory_wait{};  ///< for memory to read the body into
+};
+
 struct Request {
   Method method = Method::get;
   std::string method_text;
@@ -100,6 +109,8 @@ struct Request {
   Operation counted_as{};                           ///< likewise: for the metrics
   InFlight in_flight = {};                          ///< likewise
   bool metrics_open = false;                        ///< came through a listener that shows /metrics to everybody
+  Timeline timeline = {};
+  std::optional<TraceContext> trace = std::nullopt;  ///< likewise: the client's, by its traceparent
 };
 
 /// Part of an open file, sent by sendfile.
@@ -148,7 +159,6 @@ struct Outcome {
   bool complete = false;       ///< the answer went out whole
   std::chrono::steady_clock::duration until_answer{};  ///< from the whole head to the first byte of the answer
   std::chrono::steady_clock::duration elapsed{};       ///< from the whole head to the end
-  bool log = true;             ///< false: no line in the access log
 };
 
 /// What the server calls for each request. Never throws; every error is already a response. Thread-safe.

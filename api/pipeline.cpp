@@ -7,13 +7,15 @@
 //   5. may                  one function for every route; before anything says what exists. Who may not hears the same
 //                           whether it is there or not: 401 with a challenge when another credential could do more
 //                           (nobody in particular, or a token), else 403
-//   6. handler
-//   7. errors               a Result's error becomes the protocol's body; a stray exception a logged 500
-//   8. headers of all       last, so that no way out misses them
+//   6. read-only?           what would change content while it shall stay as it is
+//   7. handler
+//   8. errors               a Result's error becomes the protocol's body; a stray exception a logged 500
+//   9. headers of all       last, so that no way out misses them
 //
 // What happened is counted, and the access log line written, when the response is out: finished().
 #include <atomic>
 #include <boost/system/system_error.hpp>
+#include <chrono>
 #include <exception>
 #include <optional>
 
@@ -26,6 +28,7 @@
 #include "api/host_check.h"
 #include "api/routes.h"
 #include "api/service.h"
+#include "api/switches.h"
 #include "auth/access_control.h"
 #include "auth/policy.h"
 #include "registry/counts.h"
@@ -56,6 +59,12 @@ auth::Caller caller_of(const Request& request) {
                       .local = request.local_uid.has_value()};
   for (const std::string_view value : request.headers.all("Authorization")) caller.authorization.emplace_back(value);
   return caller;
+}
+
+/// Accounts are no content: whoever maintains the registry may have to end a token just then.
+bool changes_content(const Route& route) {
+  const bool reads = route.method == Method::get || route.method == Method::head;
+  return !reads && (route.action == auth::Action::push || route.action == auth::Action::delete_);
 }
 
 /// Who asked, as far as it is known, and what is to be said about it when the request is refused.
@@ -89,6 +98,10 @@ class Pipeline final : public Service {
 
   asio::awaitable<Response> handle(Request& request) override {
     if (request.id.empty()) request.id = make_uuid(entropy_);
+    // Of several values nobody knows which one counts (Trace Context §3.2).
+    if (const auto parents = request.headers.all("traceparent"); parents.size() == 1) {
+      request.trace = parse_traceparent(parents.front());
+    }
     Asked asked;
     Result<Response> result;
     try {
@@ -110,7 +123,10 @@ class Pipeline final : public Service {
 
   void finished(const Request& request, const Response& response, const Outcome& outcome) override {
     count_exchange(request.counted_as, response.status, outcome);
-    if (outcome.log) log_access(request, response, outcome);
+    const Switches* const switches = options_.switches;
+    if (switches == nullptr || switches->access_log() || response.status >= 500) log_access(request, response, outcome);
+    if (switches == nullptr || switches->slow_request().count() == 0) return;
+    if (outcome.until_answer > switches->slow_request()) log_slow(request, response, outcome);
   }
 
  private:
@@ -141,12 +157,14 @@ class Pipeline final : public Service {
     std::shared_ptr<const auth::Policy> policy = open_;
     auth::AccessControl* const access = backends == nullptr ? nullptr : backends->access;
     if (access != nullptr && needs_registry) {
+      const auto begun = std::chrono::steady_clock::now();
       asked.caller = caller_of(request);
       BERTH_CO_TRY(principal, co_await access->identify(asked.caller));
       BERTH_CO_TRY(policy, co_await access->policy());
       request.principal = principal.subject;
       request.credential = principal.method;
       asked.from_token = principal.from_token;
+      request.timeline.auth = std::chrono::steady_clock::now() - begun;
     }
 
     const auth::Decision decision =
@@ -154,6 +172,10 @@ class Pipeline final : public Service {
     if (!decision.allowed) {
       count_denied(route.action, principal);
       co_return refuse(principal, decision);
+    }
+    if (options_.switches != nullptr && options_.switches->read_only() && changes_content(route)) {
+      co_return make_error(ErrorCode::method_not_allowed,
+                           "the registry is read-only for now: nothing can be pushed or deleted");
     }
 
     BERTH_CO_TRY(Target target, parse_target(match, asked.repository));

@@ -25,6 +25,8 @@ constexpr std::string_view kUpload = "/v2/{name}/blobs/uploads/{upload}";
 constexpr std::string_view kBlob = "/v2/{name}/blobs/{digest}";
 constexpr std::string_view kRepositories = "/api/v1/repositories";
 constexpr std::string_view kRepository = "/api/v1/repositories/{name}";
+constexpr std::string_view kReadOnly = "/api/v1/read-only";
+constexpr std::string_view kLogLevel = "/api/v1/log-level";
 constexpr std::string_view kMyTokens = "/api/v1/me/tokens";
 constexpr std::string_view kMyToken = "/api/v1/me/tokens/{token}";
 constexpr std::string_view kTokens = "/api/v1/tokens";
@@ -79,6 +81,10 @@ constexpr std::array kRoutes = {
     Route{"get_openapi", "-", Method::get, true, "/api/v1/openapi.json", Action::none, manage<admin::get_openapi>},
     Route{"list_certificates", "-", Method::get, true, "/api/v1/certificates", Action::admin,
           manage<admin::list_certificates>},
+    Route{"get_read_only", "-", Method::get, true, kReadOnly, Action::admin, manage<admin::get_read_only>},
+    Route{"set_read_only", "-", Method::put, false, kReadOnly, Action::admin, manage<admin::set_read_only>},
+    Route{"get_log_level", "-", Method::get, true, kLogLevel, Action::admin, manage<admin::get_log_level>},
+    Route{"set_log_level", "-", Method::put, false, kLogLevel, Action::admin, manage<admin::set_log_level>},
     Route{"list_tokens", "-", Method::get, true, kTokens, Action::admin, manage<admin::list_tokens>},
     Route{"revoke_tokens", "-", Method::delete_, false, kTokens, Action::admin, manage<admin::revoke_tokens>},
     Route{"revoke_token", "-", Method::delete_, false, kToken, Action::admin, manage<admin::revoke_token>},

@@ -22,6 +22,7 @@ class TokenService;
 namespace berth::api {
 
 class AccountTools;
+class Switches;
 
 /// A certificate that a listener shows.
 struct LoadedCertificate {
@@ -58,6 +59,7 @@ struct ServiceOptions {
   std::vector<std::string> allowed_hosts;  ///< besides loopback names, on listeners that trust this machine
   std::string version = {};                ///< of berth
   std::function<std::vector<LoadedCertificate>()> certificates = {};  ///< of now; thread-safe. Empty: there are none
+  Switches* switches = nullptr;  ///< outlives the service; null in tests of what does not need it
 };
 
 /// What stands behind the routes; all outlive the service. Null in tests of what does not need it: without `access`

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "cli/answers.h"
 #include "cli/commands.h"
 #include "cli/http_client.h"
 
@@ -23,6 +24,9 @@ bool serves_health(const config::ListenerSettings& listener) {
   return listener.tls.client_certificates != "required" &&
          std::find(listener.serve.begin(), listener.serve.end(), "health") != listener.serve.end();
 }
+
+/// What a server says of itself in a line, for a terminal.
+std::string one_line(const std::string& body) { return harmless(body.substr(0, std::min<std::size_t>(body.find('\n'), 200))); }
 
 }  // namespace
 
@@ -98,10 +102,13 @@ int health(const HealthCall& call, const Program& program) {
   }
   const auto& answer = std::get<HttpAnswer>(answered);
   if (answer.status == 200) {
-    program.out << "ready\n";
+    // "ok, read-only": ready, and yet something to say.
+    const auto line = one_line(answer.body);
+    program.out << "ready" << (line.starts_with("ok,") ? line.substr(2) : "") << '\n';
     return kOk;
   }
-  program.err << "berth: " << request.url << ": not ready (" << answer.status << ")\n";
+  program.err << "berth: " << request.url << ": not ready (" << answer.status << ")"
+              << (answer.body.empty() ? "" : ": " + one_line(answer.body)) << '\n';
   return kCheckFailed;
 }
 

@@ -38,6 +38,7 @@ Management::Management(CLI::App& app) : typed_(std::make_unique<Typed>()) {
   add_role_commands(app, *this);
   add_grant_commands(app, *this);
   add_access_commands(app, *this);
+  add_switch_commands(app, *this);
 }
 
 Management::~Management() = default;

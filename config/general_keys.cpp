@@ -131,6 +131,12 @@ constexpr Key kKeys[] = {
      .kind = Kind::flag,
      .slot = BERTH_SLOT(registry.accept_artifact_manifest),
      .help = "Whether the withdrawn media type application/vnd.oci.artifact.manifest.v1+json is accepted."},
+    {.path = "registry.read_only",
+     .kind = Kind::flag,
+     .slot = BERTH_SLOT(registry.read_only),
+     .live = true,
+     .help = "Whether content stays as it is: every push and delete answers 405 and nothing is collected, while pulls, "
+             "logins and accounts go on. `berth read-only on` does the same until the next start."},
     {.path = "registry.change_log_keep",
      .kind = Kind::duration,
      .slot = BERTH_SLOT(registry.change_log_keep),
@@ -196,12 +202,14 @@ constexpr Key kKeys[] = {
      .slot = BERTH_SLOT(limits.connections),
      .min = 16,
      .max = 1'000'000,
+     .live = true,
      .help = "Most connections at a time."},
     {.path = "limits.connections_per_address",
      .kind = Kind::count,
      .slot = BERTH_SLOT(limits.connections_per_address),
      .min = 1,
      .max = 1'000'000,
+     .live = true,
      .help = "Most connections from one address; loopback is exempt."},
     {.path = "limits.open_uploads",
      .kind = Kind::count,
@@ -243,6 +251,7 @@ constexpr Key kKeys[] = {
      .kind = Kind::duration,
      .slot = BERTH_SLOT(limits.drain_timeout),
      .max = kHour,
+     .live = true,
      .help = "How long running requests may take to finish when berth is asked to stop."},
 
     {.path = "threads.io",
@@ -283,6 +292,12 @@ constexpr Key kKeys[] = {
      .slot = BERTH_SLOT(log.access),
      .live = true,
      .help = "Whether each request gets a line."},
+    {.path = "log.slow_request",
+     .kind = Kind::duration,
+     .slot = BERTH_SLOT(log.slow_request),
+     .max = kDay,
+     .live = true,
+     .help = "A request whose answer begins later than this gets a warning that says what it waited for; 0 is never."},
 };
 
 }  // namespace

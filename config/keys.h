@@ -43,7 +43,7 @@ struct Key {
   std::uint64_t min = 0;                              ///< of sizes (bytes), durations (ms) and counts
   std::uint64_t max = 0;
   std::string_view choices = {};  ///< separated by spaces
-  bool live = false;              ///< applied by SIGHUP; all others need a restart
+  bool live = false;              ///< applied while running; all others need a restart
   std::string_view help = {};
 };
 

@@ -166,7 +166,7 @@ std::string table_row(const Key& key, std::string_view name, Slot fallback) {
   // The examples of how to write a value stand once above the tables.
   if (key.kind == Kind::size || key.kind == Kind::duration) allowed = allowed.substr(0, allowed.find(", as "));
   return fmt::format("| `{}` | {} | {} | {}{} |\n", name, value.empty() ? "" : "`" + value + "`", allowed, key.help,
-                     key.live && !in_list(key.path) ? " Applied by SIGHUP." : "");
+                     key.live && !in_list(key.path) ? " Applied while running." : "");
 }
 
 /// The map below a prefix, a line for each value with its origin as `comment` tells it.
@@ -211,7 +211,7 @@ void markdown_map(const std::string& prefix, const std::string& title, std::stri
     const bool scratch = child.list->size(fallback) == 0;  // an element to look at
     void* element = scratch ? child.list->add(fallback) : child.list->at(fallback, 0);
     const std::string about = fmt::format("A list of maps, as `[{}]`. {}{}", child.list->example, child.list->help,
-                                          child.list->live ? " Applied by SIGHUP." : "");
+                                          child.list->live ? " Applied while running." : "");
     markdown_map(path + "[].", below, about, element, text);
     if (scratch) child.list->clear(fallback);
   }
@@ -303,8 +303,9 @@ std::string markdown_reference() {
       "`grants`. Secrets are never settings: settings name the files that hold them.\n"
       "\n"
       "`berth config check` reports every problem of a file with its line, `berth config print` shows each value and\n"
-      "where it came from, `berth config schema` prints a JSON Schema for editors. On SIGHUP a running berth reads\n"
-      "everything again: a bad file changes nothing, and a changed setting that needs a restart is named in the log.\n";
+      "where it came from, `berth config schema` prints a JSON Schema for editors. On SIGHUP, and when the file\n"
+      "changes, a running berth reads everything again: a bad file changes nothing, and a changed setting that needs a\n"
+      "restart is named in the log.\n";
   Settings settings;
   markdown_map("", "top level", "", &settings, text);
   return text;

@@ -59,6 +59,7 @@ struct Settings {
     bool anonymous_mount = true;
     bool sparse_indexes = false;
     bool accept_artifact_manifest = false;
+    bool read_only = false;
     std::chrono::milliseconds change_log_keep = std::chrono::hours(24 * 7);
   } registry;
 
@@ -97,6 +98,7 @@ struct Settings {
     std::string level = "info";    ///< trace debug info warning error
     std::string format = "auto";   ///< auto (text on a terminal, else json) text json
     bool access = true;
+    std::chrono::milliseconds slow_request = std::chrono::seconds(5);  ///< to the first byte; 0 = none is slow
   } log;
 
   AuthSettings auth;

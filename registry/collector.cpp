@@ -11,6 +11,7 @@
 #include "registry/commands/reap_done.h"
 #include "registry/commands/trim_change_log.h"
 #include "registry/counts.h"
+#include "registry/pause.h"
 #include "registry/queries.h"
 
 namespace berth::registry {
@@ -106,6 +107,7 @@ void Collector::loop() {
 }
 
 void Collector::pass() {
+  if (collection_paused()) return kv::ViewSource::release_thread_cache();
   const auto begin = std::chrono::steady_clock::now();
   failed_ = false;
   collect_due();

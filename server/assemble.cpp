@@ -75,6 +75,11 @@ ServerOptions server_options(const config::Settings& settings) {
   return options;
 }
 
+ServerLimits server_limits(const config::Settings& settings) {
+  const auto& limits = settings.limits;
+  return {limits.connections, limits.connections_per_address, whole_seconds(limits.drain_timeout)};
+}
+
 api::ServiceOptions service_options(const config::Settings& settings) {
   api::ServiceOptions options;
   options.page_entries_max = settings.limits.page_entries;
@@ -129,7 +134,7 @@ ThreadCounts thread_counts(const config::Settings& settings, std::size_t cores) 
 }
 
 ListenerGate::ListenerGate(api::Handler& next, const config::Settings& settings, Entropy& entropy)
-    : next_(next), entropy_(entropy), access_log_(settings.log.access) {
+    : next_(next), entropy_(entropy) {
   for (const auto& listener : settings.listeners)
     listeners_.push_back({serves(listener, "registry"), serves(listener, "health"), serves(listener, "metrics")});
   listeners_.push_back({});  // the local socket serves everything
@@ -149,10 +154,7 @@ asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {
 }
 
 void ListenerGate::finished(const api::Request& request, const api::Response& response, const api::Outcome& outcome) {
-  auto told = outcome;
-  // What went wrong in the server itself is always told.
-  told.log = access_log_.load(std::memory_order_relaxed) || response.status >= 500;
-  next_.finished(request, response, told);
+  next_.finished(request, response, outcome);
 }
 
 }  // namespace berth::server

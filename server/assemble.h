@@ -1,7 +1,6 @@
 // From settings to the options of each part, and what stands between the sockets and the api.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <vector>
 
@@ -15,6 +14,7 @@
 namespace berth::server {
 
 ServerOptions server_options(const config::Settings& settings);
+ServerLimits server_limits(const config::Settings& settings);
 api::ServiceOptions service_options(const config::Settings& settings);
 registry::RegistryOptions registry_options(const config::Settings& settings);
 storage::BallastOptions ballast_options(const config::Settings& settings);
@@ -25,13 +25,12 @@ struct ThreadCounts {
 };
 ThreadCounts thread_counts(const config::Settings& settings, std::size_t cores);
 
-/// Lets each listener serve what it is meant for, and drops the access log lines that nobody wants. Thread-safe.
+/// Lets each listener serve what it is meant for. Thread-safe.
 class ListenerGate final : public api::Handler {
  public:
   ListenerGate(api::Handler& next, const config::Settings& settings, Entropy& entropy);
   asio::awaitable<api::Response> handle(api::Request& request) override;
   void finished(const api::Request& request, const api::Response& response, const api::Outcome& outcome) override;
-  void set_access_log(bool on) { access_log_.store(on, std::memory_order_relaxed); }
 
  private:
   struct Serves {
@@ -42,7 +41,6 @@ class ListenerGate final : public api::Handler {
   api::Handler& next_;
   Entropy& entropy_;
   std::vector<Serves> listeners_;
-  std::atomic<bool> access_log_;
 };
 
 }  // namespace berth::server

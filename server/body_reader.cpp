@@ -110,12 +110,17 @@ Task<registry::Buffer> BodyReader::next() {
   while (!complete()) {
     if (input_.size() == 0) {
       wire_.set_read_threshold(threshold());
-      if (!co_await wire_.wait_readable(Wire::Wait::body)) co_return wait_failed();
+      const auto begun = std::chrono::steady_clock::now();
+      const bool came = co_await wire_.wait_readable(Wire::Wait::body);
+      client_wait_ += std::chrono::steady_clock::now() - begun;
+      if (!came) co_return wait_failed();
     }
     // Only now that bytes are there is memory taken for them.
     const std::uint64_t arrived = input_.size() + wire_.readable();
     const auto expected = static_cast<std::size_t>(decoder_ ? arrived : std::min(arrived, left_));
+    const auto asked = std::chrono::steady_clock::now();
     auto acquired = co_await buffers_.acquire(expected);
+    memory_wait_ += std::chrono::steady_clock::now() - asked;
     if (!acquired) co_return fail(ErrorCode::aborted, "the request was given up");
     auto buffer = *std::move(acquired);
     if (wire_.over()) co_return wait_failed();

@@ -1,6 +1,7 @@
 // The body of one request, pulled from the connection: by length or in chunks, each strictly to its end.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -40,6 +41,9 @@ class BodyReader final : public api::BodySource {
   std::uint64_t received() const { return received_; }
   /// Why the body cannot be read on, if so.
   const std::optional<Error>& failure() const { return failure_; }
+  /// What was waited for meanwhile.
+  std::chrono::steady_clock::duration client_wait() const { return client_wait_; }
+  std::chrono::steady_clock::duration memory_wait() const { return memory_wait_; }
   /// Drops what has come already, without waiting.
   void discard_arrived();
   /// The remainder is known, short, and surely on its way.
@@ -62,6 +66,8 @@ class BodyReader final : public api::BodySource {
   std::uint64_t received_ = 0;
   std::optional<ChunkedDecoder> decoder_;
   bool continue_due_ = false;
+  std::chrono::steady_clock::duration client_wait_{};
+  std::chrono::steady_clock::duration memory_wait_{};
   std::optional<Error> failure_;
   std::function<std::function<void()>()> interrupter_;
 };

@@ -78,7 +78,13 @@ void turn_away(const Descriptor& descriptor, std::string_view reason, unsigned s
 
 Acceptor::Acceptor(const ServerOptions& options, const Tls& tls, std::vector<std::unique_ptr<IoThread>>& threads,
                    std::shared_ptr<ConnectionCounts> counts)
-    : options_(options), tls_(tls), threads_(threads), counts_(std::move(counts)), metrics_(options.listeners) {}
+    : options_(options),
+      connections_max_(options.connections_max),
+      connections_per_address_max_(options.connections_per_address_max),
+      tls_(tls),
+      threads_(threads),
+      counts_(std::move(counts)),
+      metrics_(options.listeners) {}
 
 Result<void> Acceptor::open() {
   reserve_ = Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -232,10 +238,10 @@ void Acceptor::refuse(const Descriptor& descriptor, std::size_t listener, Reject
 }
 
 void Acceptor::take(Descriptor descriptor, const tcp::endpoint& peer, std::size_t listener) {
-  if (counts_->from(peer.address()) >= options_.connections_per_address_max) {
+  if (counts_->from(peer.address()) >= connections_per_address_max_.load(std::memory_order_relaxed)) {
     return refuse(descriptor, listener, Rejection::address);
   }
-  if (counts_->total() >= options_.connections_max && !make_room()) {
+  if (counts_->total() >= connections_max_.load(std::memory_order_relaxed) && !make_room()) {
     return refuse(descriptor, listener, Rejection::total);
   }
   Accepted accepted;
@@ -254,7 +260,7 @@ void Acceptor::take_local(Descriptor descriptor, std::size_t listener) {
     count_rejected(Rejection::foreign_user);
     return turn_away(descriptor, sentence_of(Rejection::foreign_user), 403);
   }
-  if (counts_->total() >= options_.connections_max + kLocalReserve && !make_room()) {
+  if (counts_->total() >= connections_max_.load(std::memory_order_relaxed) + kLocalReserve && !make_room()) {
     return refuse(descriptor, listener, Rejection::total);
   }
   Accepted accepted;

@@ -1,6 +1,7 @@
 // Accepts connections on a thread of its own and hands each to the least loaded I/O thread.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -34,6 +35,11 @@ class Acceptor {
   Result<void> open();
   std::vector<std::uint16_t> ports() const;
   void start();
+  /// Thread-safe.
+  void set_limits(std::size_t connections_max, std::size_t connections_per_address_max) {
+    connections_max_.store(connections_max, std::memory_order_relaxed);
+    connections_per_address_max_.store(connections_per_address_max, std::memory_order_relaxed);
+  }
   /// Nobody is accepted any more. Idempotent; joins.
   void stop();
 
@@ -54,6 +60,8 @@ class Acceptor {
   void relieve(std::size_t listener, int error);
 
   const ServerOptions& options_;
+  std::atomic<std::size_t> connections_max_;
+  std::atomic<std::size_t> connections_per_address_max_;
   const Tls& tls_;
   std::vector<std::unique_ptr<IoThread>>& threads_;
   std::shared_ptr<ConnectionCounts> counts_;

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "api/service.h"
+#include "api/switches.h"
 #include "base/env.h"
 #include "base/log.h"
 #include "base/log_spdlog.h"
@@ -29,6 +30,7 @@
 #include "server/data_directory.h"
 #include "server/passed_sockets.h"
 #include "server/process_metrics.h"
+#include "server/reload.h"
 #include "server/server.h"
 #include "server/service_manager.h"
 #include "server/shutdown.h"
@@ -89,66 +91,12 @@ void log_listeners(const config::Settings& settings, const std::vector<std::uint
     log::info("anybody on this machine may pull, push and delete: there is no login on loopback");
 }
 
-void set_log_level(const config::Settings& settings) {
-  log::set_level(log::parse_level(settings.log.level).value_or(log::Level::info));
-}
-
 void start_log(const config::Settings& settings) {
   // The settings let through only what these know.
   log::setup(log::parse_level(settings.log.level).value_or(log::Level::info),
              log::parse_format(settings.log.format).value_or(log::Format::automatic));
   log::adopt_spdlog();
 }
-
-/// SIGHUP: reads everything again, certificates included, applies what can change while running, and names what
-/// cannot.
-class Reload {
- public:
-  Reload(const cli::ServeCall& call, config::Settings settings, server::ListenerGate& gate, server::Server& server)
-      : call_(call), running_(std::move(settings)), gate_(gate), server_(server) {}
-
-  void operator()() {
-    server_.reload_certificates();
-    auto loaded = config::load(call_.sources);
-    if (!loaded) {
-      log::error("the settings have problems; nothing was changed", {{"problems", loaded.error().message}});
-      return;
-    }
-    for (const auto& change : config::changes(running_, *loaded))
-      log::event(change.live ? log::Level::info : log::Level::warning,
-                 change.live ? "a setting changed" : "a setting changed that needs a restart",
-                 {{"key", change.key}, {"before", change.before}, {"after", change.after}});
-    running_.log.level = loaded->log.level;
-    running_.log.access = loaded->log.access;
-    set_log_level(running_);
-    gate_.set_access_log(running_.log.access);
-    configure(*loaded);
-    log::info("settings read again");
-  }
-
-  /// Once there are accounts; they outlive the signals.
-  void attach(server::Accounts& accounts) { accounts_.store(&accounts); }
-
- private:
-  /// Roles, grants and what everybody may do. Whether there are accounts at all needs a restart.
-  void configure(const config::Settings& loaded) {
-    server::Accounts* accounts = accounts_.load();
-    if (!accounts || !config::accounts_on(running_.auth) || !config::accounts_on(loaded.auth)) return;
-    std::vector<config::Finding> findings;
-    auto options = server::auth_options(loaded, findings);
-    if (!findings.empty()) return;  // a file that was there a moment ago
-    running_.roles = loaded.roles;
-    running_.grants = loaded.grants;
-    running_.auth.anonymous = loaded.auth.anonymous;
-    accounts->configure(std::move(options.roles), std::move(options.grants));
-  }
-
-  const cli::ServeCall& call_;
-  config::Settings running_;
-  server::ListenerGate& gate_;
-  server::Server& server_;
-  std::atomic<server::Accounts*> accounts_{nullptr};
-};
 
 void log_error(std::string_view message, const Error& error) {
   log::error(message, {{"error", error.message}, {"detail", error.log_detail}});
@@ -169,6 +117,7 @@ int fail(const Error& error) {
 }
 
 int serve(const cli::ServeCall& call) {
+  auto seen = server::content_of(call.sources);
   auto loaded = config::load(call.sources);
   if (!loaded) {
     std::cerr << loaded.error().message << '\n';
@@ -211,9 +160,11 @@ int serve(const cli::ServeCall& call) {
 
   api::Lifecycle lifecycle;
   const auto process_watched = server::watch_process(lifecycle);
+  api::Switches switches(settings.registry.read_only, settings.log.access, settings.log.slow_request);
   const server::Server* listening = nullptr;  // set before the first request
   auto service_options = server::service_options(settings);
   service_options.version = BERTH_VERSION;
+  service_options.switches = &switches;
   service_options.certificates = [&listening, &settings] {
     return server::certificate_list(listening->certificates(), settings);
   };
@@ -228,8 +179,8 @@ int serve(const cli::ServeCall& call) {
   listening = server.get();
   const auto certificates_watched = server::watch_certificates([&listening] { return listening->certificates(); });
   if (auto started = server->start(); !started) return fail(started.error());
-  Reload reload(call, settings, gate, *server);
-  server::Signals signals(std::ref(reload));
+  server::Reload reload({call.sources, *server, manager, lifecycle, switches}, settings, std::move(seen));
+  server::Signals signals({[&reload] { reload.asked(); }, call.sources.file, [&reload] { reload.look(); }});
   log_listeners(settings, server->ports());
   if (!call.port_file.empty())
     if (auto written = write_port_file(call.port_file, server->ports()); !written) return fail(written.error());
@@ -276,6 +227,7 @@ int serve(const cli::ServeCall& call) {
   service->attach(accounts->backends(*registry));
   server::give_back_start_memory();
   lifecycle.started.store(true);
+  if (switches.read_only()) log::warning("the registry is read-only, as the settings say: pushes and deletes are refused");
   log::info("ready");
   manager.ready();
 

@@ -26,7 +26,8 @@ class TcpServer final : public Server {
                                                           : std::max(1U, std::thread::hardware_concurrency())),
         heartbeats_(thread_count_, heartbeat_ms),
         counts_(std::make_shared<ConnectionCounts>()),
-        acceptor_(environment_.options, tls_, threads_, counts_) {}
+        acceptor_(environment_.options, tls_, threads_, counts_),
+        drain_timeout_(environment_.options.drain_timeout) {}
 
   ~TcpServer() override { stop(); }
 
@@ -49,7 +50,7 @@ class TcpServer final : public Server {
   void stop() override {
     acceptor_.stop();
     for (auto& thread : threads_) thread->drain();
-    bool ended = counts_->wait_for_none(environment_.options.drain_timeout);
+    bool ended = counts_->wait_for_none(drain_timeout_.load());
     if (!ended) {
       spdlog::warn("{} connections did not finish in time and are cut", counts_->total());
       for (auto& thread : threads_) thread->cut();
@@ -61,6 +62,10 @@ class TcpServer final : public Server {
   }
 
   std::size_t connections() const override { return counts_->total(); }
+  void set_limits(const ServerLimits& limits) override {
+    acceptor_.set_limits(limits.connections_max, limits.connections_per_address_max);
+    drain_timeout_.store(limits.drain_timeout);
+  }
   void reload_certificates() override { tls_.reload(); }
   std::vector<CertificateStatus> certificates() const override { return tls_.certificates(); }
   HandshakeCounts handshakes() const override {
@@ -82,6 +87,7 @@ class TcpServer final : public Server {
   std::shared_ptr<ConnectionCounts> counts_;
   std::vector<std::unique_ptr<IoThread>> threads_;
   Acceptor acceptor_;
+  std::atomic<std::chrono::seconds> drain_timeout_;
 };
 
 }  // namespace

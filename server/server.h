@@ -43,6 +43,13 @@ struct ServerOptions {
   std::function<void()> on_tick;  ///< called once a second on each I/O thread; must not block; may be empty
 };
 
+/// What of ServerOptions may change while the server runs.
+struct ServerLimits {
+  std::size_t connections_max = 0;
+  std::size_t connections_per_address_max = 0;
+  std::chrono::seconds drain_timeout{0};
+};
+
 class Server {
  public:
   virtual ~Server() = default;
@@ -55,6 +62,8 @@ class Server {
   /// is left and joins the threads. Blocks. Idempotent.
   virtual void stop() = 0;
   virtual std::size_t connections() const = 0;
+  /// For connections that come from now on, and for a stop() from now on. Thread-safe.
+  virtual void set_limits(const ServerLimits& limits) = 0;
   /// Loads the certificates again whose files changed; what does not load is logged and changes nothing. Reads files.
   virtual void reload_certificates() = 0;
   virtual std::vector<CertificateStatus> certificates() const = 0;

@@ -224,6 +224,8 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   const auto response = co_await handle(request);
   handling_ = false;
   api::Outcome outcome{.received = body.received(), .until_answer = std::chrono::steady_clock::now() - begun};
+  request.timeline.client_wait = body.client_wait();
+  request.timeline.memory_wait = body.memory_wait();
   if (response.status == api::kNoAnswer) {
     outcome.elapsed = outcome.until_answer;
     environment_.handler.finished(request, response, outcome);

@@ -6,8 +6,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +19,12 @@
 namespace berth::server {
 
 namespace {
+
+/// How often the settings' file is looked at though nobody said that it changed.
+constexpr auto kPoll = std::chrono::seconds(60);
+/// What is written in several steps is read when it has been quiet for this long, or has kept on for too long.
+constexpr auto kSettle = std::chrono::milliseconds(200);
+constexpr auto kSettleMax = std::chrono::seconds(4);
 
 sigset_t handled_signals() {
   sigset_t set;
@@ -35,7 +43,7 @@ void block_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-Signals::Signals(std::function<void()> on_reload) : on_reload_(std::move(on_reload)) {
+Signals::Signals(Calls calls) : calls_(std::move(calls)) {
   const sigset_t set = handled_signals();
   signals_ = storage::Fd(::signalfd(-1, &set, SFD_CLOEXEC));
   end_ = storage::Fd(::eventfd(0, EFD_CLOEXEC));
@@ -43,6 +51,10 @@ Signals::Signals(std::function<void()> on_reload) : on_reload_(std::move(on_relo
     log::error("cannot take signals", {{"error", std::strerror(errno)}});
     log::flush();
     std::abort();  // out of descriptors at start: nothing can work
+  }
+  if (calls_.file) {
+    watch_.emplace();
+    watch_->add(*calls_.file);
   }
   thread_ = std::thread([this] { loop(); });
 }
@@ -57,16 +69,37 @@ Signals::~Signals() {
 void Signals::wait_for_stop() { stop_.get_future().wait(); }
 
 void Signals::loop() {
+  using Clock = std::chrono::steady_clock;
   bool stopping = false;
-  std::array<pollfd, 2> wait{{{signals_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}}};
+  std::array<pollfd, 3> wait{
+      {{signals_.get(), POLLIN, 0}, {end_.get(), POLLIN, 0}, {watch_ ? watch_->descriptor() : -1, POLLIN, 0}}};
+  auto look_at = Clock::now() + kPoll;
+  std::optional<Clock::time_point> changing_since;
   while (true) {
-    if (::poll(wait.data(), wait.size(), -1) < 0) continue;  // EINTR is the only way
+    int longest = -1;
+    if (watch_ && !stopping) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(look_at - Clock::now());
+      longest = static_cast<int>(std::max<std::int64_t>(0, left.count()));
+    }
+    if (::poll(wait.data(), wait.size(), longest) < 0) continue;  // EINTR is the only way
     if (wait[1].revents != 0) return;
+    const auto now = Clock::now();
+    if (wait[2].revents != 0) {
+      watch_->drain();
+      if (!changing_since) changing_since = now;
+      look_at = std::min(now + kSettle, *changing_since + kSettleMax);
+    }
+    if (watch_ && !stopping && now >= look_at) {
+      changing_since.reset();
+      look_at = now + kPoll;
+      calls_.on_change();
+    }
+    if (wait[0].revents == 0) continue;
     signalfd_siginfo info{};
     if (::read(signals_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) continue;
     int number = static_cast<int>(info.ssi_signo);
     if (number == SIGHUP) {
-      on_reload_();
+      if (!stopping) calls_.on_reload();
     } else if (!stopping) {
       stopping = true;
       log::info("stopping; a second signal stops without waiting", {{"signal", number == SIGINT ? "SIGINT" : "SIGTERM"}});

@@ -1,10 +1,14 @@
-// Signals, taken by one thread that waits for them, so that nothing ever runs in the middle of anything else.
+// Signals, and changes of the settings' file, taken by one thread that waits for them, so that nothing ever runs in the
+// middle of anything else.
 #pragma once
 
 #include <functional>
 #include <future>
+#include <optional>
+#include <string>
 #include <thread>
 
+#include "server/file_watch.h"
 #include "storage/file_system.h"
 
 namespace berth::server {
@@ -14,11 +18,16 @@ namespace berth::server {
 void block_signals();
 
 /// SIGTERM and SIGINT ask to stop; a second one insists: the process ends at once, which loses nothing that was
-/// acknowledged. SIGHUP calls `on_reload` on a thread of its own. Signals that came since block_signals() count.
+/// acknowledged. Signals that came since block_signals() count.
 class Signals {
  public:
-  /// What `on_reload` uses must outlive this.
-  explicit Signals(std::function<void()> on_reload);
+  /// What these use must outlive Signals, whose thread calls them; not once it was asked to stop.
+  struct Calls {
+    std::function<void()> on_reload;  ///< SIGHUP
+    std::optional<std::string> file = std::nullopt;
+    std::function<void()> on_change = {};  ///< the file may have changed; also once a minute, in case nobody noticed
+  };
+  explicit Signals(Calls calls);
   ~Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
@@ -31,7 +40,8 @@ class Signals {
 
   storage::Fd signals_;  ///< signalfd
   storage::Fd end_;      ///< eventfd: the thread shall return
-  std::function<void()> on_reload_;
+  const Calls calls_;
+  std::optional<FileWatch> watch_;
   std::promise<void> stop_;
   std::thread thread_;
 };

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +13,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 
 #include "base/log.h"
 #include "server/connection_metrics.h"
@@ -65,12 +63,6 @@ std::string hash_of(const std::vector<std::string_view>& texts) {
   }
   EVP_DigestFinal_ex(context.get(), digest, &size);
   return {reinterpret_cast<const char*>(digest), size};
-}
-
-/// The folder whose entries change when the file does, be it by a symlink.
-std::string folder_of(const std::string& path) {
-  const auto folder = std::filesystem::path(path).parent_path();
-  return folder.empty() ? "." : folder.string();
 }
 
 }  // namespace
@@ -246,16 +238,13 @@ void Tls::watch() {
     log::warning("certificates are read again on SIGHUP only", {{"error", std::strerror(errno)}});
     return;
   }
-  changes_ = Descriptor(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  changes_.emplace();
   for (const auto& state : states_) {
-    if (!state || !changes_) continue;
-    std::vector<std::string> files{state->options.client_ca};
-    for (const auto& pair : state->options.certificates) files.insert(files.end(), {pair.certificate, pair.key});
-    for (const auto& file : files) {
-      // A folder that cannot be watched is looked at once a minute all the same.
-      if (!file.empty())
-        (void)::inotify_add_watch(changes_.get(), folder_of(file).c_str(),
-                                  IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_ONLYDIR);
+    if (!state) continue;
+    changes_->add(state->options.client_ca);
+    for (const auto& pair : state->options.certificates) {
+      changes_->add(pair.certificate);
+      changes_->add(pair.key);
     }
   }
   thread_ = std::thread([this] { run_watch(); });
@@ -263,13 +252,7 @@ void Tls::watch() {
 
 void Tls::run_watch() {
   ::pthread_setname_np(::pthread_self(), "berth-tls-files");
-  // A negative descriptor is passed over by poll().
-  std::array<pollfd, 2> wait{{{end_.get(), POLLIN, 0}, {changes_.get(), POLLIN, 0}}};
-  const auto drain = [this] {
-    std::array<char, 4096> events;
-    while (::read(changes_.get(), events.data(), events.size()) > 0) {
-    }
-  };
+  std::array<pollfd, 2> wait{{{end_.get(), POLLIN, 0}, {changes_->descriptor(), POLLIN, 0}}};
   const auto wait_for = [&wait](std::chrono::milliseconds longest) {
     return ::poll(wait.data(), wait.size(), static_cast<int>(longest.count()));
   };
@@ -277,7 +260,7 @@ void Tls::run_watch() {
     int ready = wait_for(kPoll);
     for (int round = 0; ready > 0 && round < kSettleRoundsMax; ++round) {
       if (wait[0].revents != 0) return;
-      drain();
+      changes_->drain();
       ready = wait_for(kSettle);
     }
     if (ready > 0 && wait[0].revents != 0) return;

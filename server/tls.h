@@ -20,6 +20,7 @@
 #include "base/metrics.h"
 #include "base/task.h"
 #include "server/descriptor.h"
+#include "server/file_watch.h"
 #include "server/tls_context.h"
 #include "server/tls_options.h"
 
@@ -85,7 +86,7 @@ class Tls {
   metrics::Source pool_watched_;
   mutable std::mutex mutex_;
   std::mutex reloading_;  ///< one reload at a time; guards hash and warned
-  Descriptor changes_;    ///< inotify
+  std::optional<FileWatch> changes_;
   Descriptor end_;        ///< eventfd: the thread shall return
   std::thread thread_;
 };

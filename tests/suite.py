@@ -169,6 +169,7 @@ def step_thread(options):
 def step_process(options):
     """start, settings, reload, stop, deploy/run around them, the commands that manage a running berth, and its metrics"""
     script("process", "clients/process.py")
+    script("process", "clients/settings_swaps.py")
     script("process", "clients/commands.py")
     script("process", "clients/doctor.py")
     script("process", "clients/observe.py")

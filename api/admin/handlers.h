@@ -11,6 +11,12 @@ Task<Response> get_version(Context& context);
 Task<Response> list_certificates(Context& context);
 Task<Response> get_openapi(Context& context);
 
+// switches.cpp
+Task<Response> get_read_only(Context& context);
+Task<Response> set_read_only(Context& context);
+Task<Response> get_log_level(Context& context);
+Task<Response> set_log_level(Context& context);
+
 // setup.cpp
 Task<Response> set_up(Context& context);
 

@@ -31,6 +31,16 @@ std::string_view openapi_schemas() {
     "id": {"$ref": "#/components/schemas/Number"}, "method": {"type": "string"}, "administrator": {"type": "boolean"},
     "scope": {"$ref": "#/components/schemas/Scope"}}},
   "Version": {"type": "object", "required": ["version"], "properties": {"version": {"type": "string"}}},
+  "ReadOnly": {"type": "object", "required": ["read_only", "by", "since"], "properties": {"read_only":
+    {"type": "boolean"}, "by": {"type": ["string", "null"], "description": "settings, or who switched it last"},
+    "since": {"$ref": "#/components/schemas/MaybeTime"}}},
+  "NewReadOnly": {"type": "object", "required": ["read_only"], "properties": {"read_only": {"type": "boolean"}},
+    "additionalProperties": false},
+  "Level": {"type": "string", "enum": ["trace", "debug", "info", "warning", "error"]},
+  "LogLevel": {"type": "object", "required": ["level"], "properties": {"level":
+    {"$ref": "#/components/schemas/Level"}}},
+  "NewLogLevel": {"type": "object", "required": ["level"], "properties": {"level":
+    {"$ref": "#/components/schemas/Level"}}, "additionalProperties": false},
   "Document": {"type": "object", "required": ["openapi", "paths"]},
   "Repository": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
   "Certificate": {"type": "object", "required": ["listener", "file", "names", "subject", "issuer", "key",

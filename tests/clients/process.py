@@ -151,6 +151,43 @@ class Life:
                 berth.client().expect(200, "GET", "/v2/")
         check("/v2/after/" not in berth.log_tail(1 << 20), "log.access: false was not applied")
 
+    def sockets(self):
+        """The service manager's protocol: sockets it passes are served, those that nobody has are refused, and it is told."""
+        told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        told.bind(self.path("notify"))
+        told.settimeout(30)
+        passed = socket.create_server(("127.0.0.1", 0))
+        port = passed.getsockname()[1]
+
+        def begin(listen, log):
+            environment = dict(os.environ, LISTEN_FDS="1", LISTEN_FDNAMES="berth.socket", NOTIFY_SOCKET=self.path("notify"))
+            # Only the process itself knows its number; and the first passed descriptor is 3.
+            return subprocess.Popen(["/bin/bash", "-c", f'exec 3<&{passed.fileno()}; LISTEN_PID=$$ exec "$0" "$@"', BERTH, "serve",
+                                     "--listen", listen, "--data", self.path("sockets")], stderr=log,
+                                    pass_fds=(passed.fileno(),), env=environment)
+        with open(self.path("sockets.log"), "w+") as log:
+            process = begin("127.0.0.1:1", log)
+            check(process.wait(30) == 1, "a socket that no listener has was taken")
+            log.seek(0)
+            said = log.read()
+            check(f"passes a socket berth.socket at 127.0.0.1:{port}, and no listener has that address (they have 127.0.0.1:1)"
+                  in said, said)
+        early = Client(port)  # in the queue before there is a process
+        early.connection = early.connect()
+        early.connection.connect()
+        with open(self.path("sockets2.log"), "w+") as log:
+            process = begin(f"127.0.0.1:{port}", log)
+            try:
+                check(told.recv(1000).startswith(b"READY=1\n"), "READY")
+                early.expect(200, "GET", "/v2/")
+                process.send_signal(signal.SIGHUP)
+                check(told.recv(1000).startswith(b"RELOADING=1\nMONOTONIC_USEC="), "RELOADING")
+                check(told.recv(1000).startswith(b"READY=1\n"), "READY after RELOADING")
+            finally:
+                process.send_signal(signal.SIGTERM)
+                check(process.wait(30) == 0, "exit code")
+            check(told.recv(1000).startswith(b"STOPPING=1\n"), "STOPPING")
+
     def begin_upload(self, berth, first):
         """A PUT whose second half is still to come: the socket."""
         headers, _ = berth.client().expect(202, "POST", "/v2/drain/blobs/uploads/", headers={"Content-Length": "0"})
@@ -292,7 +329,7 @@ def main():
     work = tempfile.mkdtemp(prefix="berth-process-")
     try:
         life = Life(work)
-        for name in ("health", "refusals", "listeners", "tls", "names", "reload", "drain", "drain_deadline", "insist", "supervisor",
+        for name in ("health", "refusals", "listeners", "tls", "names", "reload", "sockets", "drain", "drain_deadline", "insist", "supervisor",
                      "supervisor_settings", "supervisor_refusals"):
             if not sys.argv[1:] or name in sys.argv[1:]:
                 report.case(name, getattr(life, name))

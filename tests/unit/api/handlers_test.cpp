@@ -61,6 +61,9 @@ TEST_CASE("before the registry is there only health answers") {
 TEST_CASE("health follows the life of the process") {
   Exchange x;
   CHECK(x.send(Method::get, "/readyz").status == 503);
+  CHECK(x.text() == "the registry is starting\n");
+  CHECK(x.send(Method::get, "/startupz").status == 503);
+  CHECK(x.text() == "the registry is starting\n");
   x.lifecycle.started = true;
   CHECK(x.send(Method::get, "/readyz").status == 200);
   CHECK(x.text() == "ok\n");
@@ -68,7 +71,7 @@ TEST_CASE("health follows the life of the process") {
   CHECK(x.send(Method::get, "/startupz").status == 200);
   x.lifecycle.draining = true;
   CHECK(x.send(Method::get, "/readyz").status == 503);
-  CHECK(x.text() == "no\n");
+  CHECK(x.text() == "the registry is stopping\n");
   CHECK(x.send(Method::get, "/startupz").status == 200);
   x.lifecycle.loop_heartbeat_ms = 1'000'000 - 9'999;
   CHECK(x.send(Method::get, "/livez").status == 200);

@@ -177,7 +177,7 @@ TEST_CASE("wrong arguments are told to a person") {
   auto row = GENERATE(values<Row>({
       {{"versoin"},
        "berth: versoin: unknown command; expected serve, config, health, doctor, certs, client-config, version, completion, man, "
-       "repo, tag, user, group, robot, token, role, grant, access; did you mean version?\n"
+       "repo, tag, user, group, robot, token, role, grant, access, read-only, log; did you mean version?\n"
        "See berth --help.\n"},
       {{"repo", "list"},
        "berth repo: list: unknown command; expected ls, rm; did you mean ls?\nSee berth repo --help.\n"},
@@ -291,11 +291,15 @@ TEST_CASE("health") {
     CHECK(ran.out == "ready\n");
     CHECK(server.requests() == std::vector<std::string>{"GET /readyz HTTP/1.1"});
   }
+  SECTION("ready, with something to say") {
+    CannedServer server({response(200, "ok, read-only\n")});
+    CHECK(run({"health", "--address", server.address()}).out == "ready, read-only\n");
+  }
   SECTION("not ready, by a full URL") {
     CannedServer server({response(503, "starting")});
     auto ran = run({"health", "--url", server.url() + "/startupz"});
     CHECK(ran.code == cli::kCheckFailed);
-    CHECK_THAT(ran.err, Catch::Contains("not ready (503)"));
+    CHECK_THAT(ran.err, Catch::Contains("not ready (503): starting\n"));
     CHECK(server.requests() == std::vector<std::string>{"GET /startupz HTTP/1.1"});
   }
   SECTION("where the settings listen, whatever a proxy is set to") {
