@@ -302,6 +302,16 @@ class Troubles:
             self.fails(skopeo.do, "skopeo", "delete", "--tls-verify=false", f"docker://{target}:1")
             self.fails(crane.do, crane.crane, "delete", f"{target}@{self.image.digest}")
 
+    def read_only(self):
+        with Berth(log=os.path.join(self.work, "readonly.log"), settings={"registry.read_only": "true"}) as berth:
+            target = f"127.0.0.1:{berth.port}/team/small:1"
+            skopeo, docker, crane = self.client(Skopeo), self.client(Docker), self.client(Crane)
+            docker.pull("public/small:1")
+            docker.do(*docker.docker, "tag", docker.ref("public/small:1"), target)
+            self.fails(docker.do, *docker.docker, "push", target)
+            self.fails(skopeo.do, "skopeo", "--policy", skopeo.policy, "copy", "--dest-tls-verify=false", f"oci:{self.image.layout}:image", "docker://" + target)
+            self.fails(crane.do, crane.crane, "push", self.image.layout, target)
+
     def foreign_host(self):
         with Berth(log=os.path.join(self.work, "host.log")) as berth:
             self.fails(run, "curl", "-sS", "-f", "--resolve", f"registry.example.com:{berth.port}:127.0.0.1", f"http://registry.example.com:{berth.port}/v2/")
@@ -322,7 +332,8 @@ class Troubles:
 
 
 CASES = ["nobody_there", "plain_http", "tls_for_plain", "unknown_authority", "other_name", "expired", "other_platform", "not_logged_in", "wrong_password",
-         "not_allowed", "too_many_logins", "not_there", "proxy_limit", "full_disk", "too_large", "deletion_off", "foreign_host"]
+         "not_allowed", "too_many_logins", "not_there", "proxy_limit", "full_disk", "too_large", "deletion_off", "read_only",
+         "foreign_host"]
 
 
 def main():
