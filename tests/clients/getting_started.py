@@ -19,6 +19,8 @@ PAGE = os.path.join(ROOT, "docs", "getting-started.md")
 PASSWORD = "a password that nobody guesses"
 # Of the page, on whatever machine this is.
 INSTEAD = [
+    # registry.test leads to ::1 here: docker takes any certificate of 127.0.0.0/8.
+    (r"\"127\.0\.0\.1:", '"[::1]:'),
     (r"^git clone .*$", ":"), (r"^deploy/run --build-only$", ":"), (r"^sudo install build/release/berth .*$", ":"),
     (r"^docker pull debian:12-slim$", ":"), (r"\bsudo ", ""),
     (r"^(berth user add .*)$", r"\1 --password-stdin <<< '" + PASSWORD + "'"),
@@ -56,12 +58,12 @@ class Newcomer:
         log = os.path.join(self.work, f"server-{len(self.servers)}.log")
         with open(log, "wb") as f:
             self.servers.append(subprocess.Popen(["bash", "-e", "-c", text], env=self.environment, stdout=f, stderr=f, cwd=self.home))
-        port = self.ports["5443" if "--config" in text else "5000"]
+        place = f"::1/{self.ports['5443']}" if "--config" in text else f"127.0.0.1/{self.ports['5000']}"
         end = time.monotonic() + 60
         while time.monotonic() < end:
             if self.servers[-1].poll() is not None:
                 break
-            if "ready" in open(log, errors="replace").read() and succeeds("bash", "-c", f"< /dev/tcp/127.0.0.1/{port}"):
+            if "ready" in open(log, errors="replace").read() and succeeds("bash", "-c", f"< /dev/tcp/{place}"):
                 return
             time.sleep(0.05)
         raise Failure(f"{text}\n" + open(log, errors="replace").read()[-3000:])
