@@ -1,6 +1,7 @@
-// Asks a file system whether it still lives. A sync alone does not tell: when ext4 goes down (its journal is aborted, or it
-// is shut down) while a sync waits for data to reach blocks that were set aside for it, that sync answers success, and
-// the data are lost. Any later call fails. Tests/crash sees it in one power cut of five.
+// Asks a file system whether it still lives. A sync alone does not tell: when ext4 or XFS goes down (its journal is
+// aborted, or it is shut down) while a sync is under way, that sync may answer success, and the data are lost: ext4 when it
+// waits for data to reach blocks that were set aside for it, XFS when going down drops the change that the sync would
+// have waited for. Any later call fails. Tests/crash sees it in one power cut of five, and of some twenty.
 #pragma once
 
 #include <filesystem>
@@ -12,11 +13,11 @@ namespace berth::kv {
 
 class DiskProbe {
  public:
-  /// `file` is on that file system; it is neither changed nor needed afterwards. Errors: io_error.
+  /// `file` is on that file system and not empty; nobody needs it afterwards. Errors: io_error.
   static Result<DiskProbe> open(const std::filesystem::path& file);
 
-  /// After a sync that succeeded: was the file system alive until then? A write of nothing, so one system call and no
-  /// I/O. Errors: io_error.
+  /// After a sync that succeeded: was the file system alive until then? One byte is read that is in memory, so it costs
+  /// one system call and no I/O. Errors: io_error.
   Result<void> check() const;
 
  private:
