@@ -186,7 +186,7 @@ TEST_CASE("what is refused says why and leaves nothing behind") {
       {"neither", code(index.run(bad_grant([](GrantContent& g) { g.role.clear(); })))},
       {"an action that is none", code(index.run(bad_grant([](GrantContent& g) {
          g.role.clear();
-         g.actions = 32;
+         g.actions = 64;
        })))},
       {"a role that is not there", code(index.run(bad_grant([](GrantContent& g) { g.role = "pusher"; })))},
       {"a role without an action", code(index.run(CreateRole{.context = {}, .role = {.name = "pusher"}}))},
