@@ -10,6 +10,7 @@
 
 #include "api/account_tools.h"
 #include "api/service.h"
+#include "api/switches.h"
 #include "auth/access_control.h"
 #include "auth/options.h"
 #include "auth/secrets.h"
@@ -67,6 +68,7 @@ class AccessWorld {
     if (!access) FAIL(access.error().message);
     access_ = *std::move(access);
     tools_ = make_account_tools(*access_);
+    if (service_options.switches == nullptr) service_options.switches = &switches_;
     service_ = make_service(std::move(service_options), lifecycle_, registry.clock(), registry.entropy());
     service_->attach({.registry = *registry,
                       .identities = identities_.get(),
@@ -195,6 +197,7 @@ class AccessWorld {
   std::unique_ptr<auth::TokenService> tokens_;
   std::unique_ptr<auth::AccessControl> access_;
   std::unique_ptr<AccountTools> tools_;
+  Switches switches_{false, true, std::chrono::seconds(5)};
   std::unique_ptr<Service> service_;
 };
 

@@ -63,7 +63,7 @@ log: {level: warning, access: false}
   CHECK(settings->public_url == "https://registry.example.com:8443");
   REQUIRE(settings->listeners.size() == 2);
   CHECK(settings->listeners[0].address == "[::1]:5001");
-  CHECK(settings->listeners[0].serve == std::vector<std::string>{"registry", "health"});
+  CHECK(settings->listeners[0].serve == std::vector<std::string>{"registry", "health", "metrics"});
   CHECK(settings->listeners[1].serve == std::vector<std::string>{"health"});
   std::vector<std::string> changed;
   for (const auto& change : changes(Settings{}, *settings)) changed.push_back(change.key);
@@ -104,7 +104,7 @@ TEST_CASE("each problem is told with its place and what was expected") {
   const std::string duration = ", as 250ms, 10s, 5m, 24h or 14d";
   auto row = GENERATE_COPY(values<Row>({
       {"misspelt key", "log:\n  levle: info\n",
-       "berth.yaml:2:3: log.levle: unknown key; expected level, format, access; did you mean level?"},
+       "berth.yaml:2:3: log.levle: unknown key; expected level, format, access, slow_request; did you mean level?"},
       {"misspelt section", "threads: {io: 1}\ncolection: {}\n",
        "berth.yaml:2:1: colection: unknown key; expected public_url, insecure, listeners, data, collection, undo, registry, "
        "limits, threads, cache, log, auth, roles, grants; did you mean collection?"},
@@ -112,12 +112,12 @@ TEST_CASE("each problem is told with its place and what was expected") {
        "berth.yaml:1:8: data.manifest_size: unknown key; expected directory, inline_limit, block_cache, ballast_min, "
        "ballast_max; did you mean limits.manifest_size?"},
       {"nothing near", "log: {colour: red}\n",
-       "berth.yaml:1:7: log.colour: unknown key; expected level, format, access"},
+       "berth.yaml:1:7: log.colour: unknown key; expected level, format, access, slow_request"},
       {"field of a listener", "listeners: [{adress: 127.0.0.1:5000}]\n",
        "berth.yaml:1:14: listeners[].adress: unknown key; expected address, serve, tls_elsewhere, tls; did you mean "
        "address?"},
       {"merge key", "log: {<<: {level: info}}\n",
-       "berth.yaml:1:7: log.<<: unknown key; expected level, format, access"},
+       "berth.yaml:1:7: log.<<: unknown key; expected level, format, access, slow_request"},
       {"no size", "limits:\n  manifest_size: 8 megs\n",
        "berth.yaml:2:18: limits.manifest_size: \"8 megs\" is not a size; expected a size from 64KiB to 64MiB" + size},
       {"size too small", "limits: {manifest_size: 1KiB}\n",
@@ -271,7 +271,7 @@ TEST_CASE("all problems of all sources are told at once") {
   auto loaded = load({file.path(), {{"BERTH__LOG__LEVEL", "loud"}, {"BERTH__NO__SUCH", "1"}}, {{"undo.window", "x"}}});
   REQUIRE_FALSE(loaded);
   CHECK(file.plain(loaded.error().message) ==
-        "berth.yaml:1:7: log.levle: unknown key; expected level, format, access; did you mean level?\n"
+        "berth.yaml:1:7: log.levle: unknown key; expected level, format, access, slow_request; did you mean level?\n"
         "berth.yaml:2:15: threads.io: \"x\" is not a whole number; expected a whole number from 0 to 256\n"
         "environment BERTH__LOG__LEVEL: log.level: \"loud\" is none of them; expected trace, debug, info, warning or "
         "error\n"

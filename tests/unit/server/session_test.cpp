@@ -394,7 +394,7 @@ TEST_CASE("a client that goes away in the middle is no error") {
     client.send("PUT /echo/gone HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc");
     std::this_thread::sleep_for(20ms);
     client.close();
-    CHECK(server.handler.finished_of("/echo/gone") == Finished{"/echo/gone", api::kNoAnswer, 0, false});
+    CHECK(server.handler.finished_of("/echo/gone") == Finished{"/echo/gone", api::kNoAnswer, 0, false, 3});
   }
   {
     auto client = server.client();  // In the body it reads.
