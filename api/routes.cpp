@@ -251,6 +251,8 @@ Result<Match> match_path(Method method, std::string_view path) {
     const Route& route = kRoutes[i];
     // The first template that fits decides; its further rows differ in the method only.
     if (!match.path.empty() && match.path != route.path) continue;
+    // Which listener serves health and metrics is told by the path as it was sent, so these have one spelling only.
+    if (route.path.rfind('/') == 0 && path != route.path) continue;
     const auto name_segments = fit(kPatterns[i], segments);
     if (!name_segments) continue;
     match.path = route.path;

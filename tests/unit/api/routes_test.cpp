@@ -157,6 +157,8 @@ TEST_CASE("a path finds its route from the right end") {
       {"version 1 is gone", get, "/v1/_ping", "unknown"},
       {"case counts in v2", get, "/V2/", "unknown"},
       {"v2 may be escaped, for it is decoded once", get, "/%762/", "ping"},
+      {"metrics have one spelling, by which listeners know them", get, "/%6detrics", "unknown"},
+      {"health has one spelling", get, "/%6civez", "unknown"},
       {"dots outside of v2", get, "/../etc/passwd", "route_unknown"},
       {"liveness", get, "/livez", "livez"},
       {"readiness", Method::head, "/readyz", "readyz"},
