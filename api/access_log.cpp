@@ -1,10 +1,11 @@
 #include "api/access_log.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
+#include <span>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "base/log.h"
 
@@ -38,48 +39,55 @@ std::string_view path_of(const Request& request) {
   return std::string_view(request.target).substr(0, request.target.find('?'));
 }
 
-/// With three digits after the point: a microsecond more or less says nothing.
-double milliseconds(std::chrono::steady_clock::duration time) {
-  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(time).count();
-  return static_cast<double>(us) / 1000.0;
-}
+/// The fields of one line, with no heap.
+class Fields {
+ public:
+  template <class T>
+  void add(std::string_view name, const T& value) {
+    fields_[size_++] = log::Field(name, value);
+  }
+  std::span<const log::Field> all() const { return {fields_.data(), size_}; }
+
+ private:
+  std::array<log::Field, 20> fields_;  ///< more than log_access() has
+  std::size_t size_ = 0;
+};
 
 }  // namespace
 
 void log_access(const Request& request, const Response& response, const Outcome& outcome) {
   const log::Level level = level_of(request, response);
   if (!log::enabled(level)) return;
-  std::vector<log::Field> fields = {
-      {"request_id", request.id},
-      {"operation", request.operation},
-      {"method", request.method_text},
-      {"path", path_of(request)},
-      {"status", response.status},
-      {"bytes", outcome.sent},
-      {"received", outcome.received},
-      {"ttfb_ms", milliseconds(outcome.until_answer)},
-      {"duration_ms", milliseconds(outcome.elapsed)},
-      {"peer", request.peer_address},
-  };
+  Fields fields;
+  fields.add("request_id", request.id);
+  fields.add("operation", request.operation);
+  fields.add("method", request.method_text);
+  fields.add("path", path_of(request));
+  fields.add("status", response.status);
+  fields.add("bytes", outcome.sent);
+  fields.add("received", outcome.received);
+  fields.add("ttfb_ms", outcome.until_answer);
+  fields.add("duration_ms", outcome.elapsed);
+  fields.add("peer", request.peer_address);
   const std::string_view agent = request.headers.get("User-Agent").substr(0, kAgentBytesMax);
-  if (!agent.empty()) fields.emplace_back("user_agent", agent);
+  if (!agent.empty()) fields.add("user_agent", agent);
   if (!request.principal.empty()) {
-    fields.emplace_back("principal", request.principal);
-    fields.emplace_back("credential", request.credential);
+    fields.add("principal", request.principal);
+    fields.add("credential", request.credential);
   }
+  if (request.client_certificate) fields.add("client_certificate", request.client_certificate->subject);
   // A client that hangs up in the middle is everyday life, not an error.
-  if (request.client_certificate) fields.emplace_back("client_certificate", request.client_certificate->subject);
-  if (!outcome.complete) fields.emplace_back("complete", false);
+  if (!outcome.complete) fields.add("complete", false);
   std::string trace_id, parent_id;  // what a field borrows
   if (request.trace) {
     trace_id = request.trace->trace_id_text();
     parent_id = request.trace->parent_id_text();
-    fields.emplace_back("trace_id", trace_id);
-    fields.emplace_back("parent_id", parent_id);
+    fields.add("trace_id", trace_id);
+    fields.add("parent_id", parent_id);
   }
-  if (const std::string_view from = foreign_id(request); !from.empty()) fields.emplace_back("client_request_id", from);
-  if (!response.log_detail.empty()) fields.emplace_back("detail", response.log_detail);
-  log::event(level, "request", fields);
+  if (const std::string_view from = foreign_id(request); !from.empty()) fields.add("client_request_id", from);
+  if (!response.log_detail.empty()) fields.add("detail", response.log_detail);
+  log::event(level, "request", fields.all());
 }
 
 void log_slow(const Request& request, const Response& response, const Outcome& outcome) {
@@ -95,11 +103,11 @@ void log_slow(const Request& request, const Response& response, const Outcome& o
                                                 {"path", path_of(request)},
                                                 {"status", response.status},
                                                 {"waited_for", most->first},
-                                                {"ttfb_ms", milliseconds(outcome.until_answer)},
-                                                {"auth_ms", milliseconds(time.auth)},
-                                                {"client_ms", milliseconds(time.client_wait)},
-                                                {"memory_ms", milliseconds(time.memory_wait)},
-                                                {"registry_ms", milliseconds(registry)},
+                                                {"ttfb_ms", outcome.until_answer},
+                                                {"auth_ms", time.auth},
+                                                {"client_ms", time.client_wait},
+                                                {"memory_ms", time.memory_wait},
+                                                {"registry_ms", registry},
                                                 {"trace_id", request.trace ? request.trace->trace_id_text() : ""}});
 }
 

@@ -3,6 +3,8 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <iterator>
 
 namespace berth {
@@ -14,6 +16,24 @@ bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 
 bool is_plain(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return byte >= 0x20 && byte < 0x7f && c != '"' && c != '\\';
+}
+
+/// How many plain bytes come first.
+std::size_t count_plain(std::string_view text) {
+  std::size_t size = 0;
+  // Eight at a time: a byte that is not plain sets its highest bit in one of the sums below, or has it already.
+  constexpr std::uint64_t ones = 0x0101010101010101;
+  constexpr std::uint64_t highs = 0x80 * ones;
+  const auto has_zero = [](std::uint64_t word) { return (word - ones) & ~word; };
+  for (; size + 8 <= text.size(); size += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data() + size, sizeof word);
+    const std::uint64_t below_space = (word - 0x20 * ones) & ~word;
+    const std::uint64_t special = has_zero(word ^ ('"' * ones)) | has_zero(word ^ ('\\' * ones)) | has_zero(word ^ (0x7f * ones));
+    if (((word | below_space | special) & highs) != 0) break;
+  }
+  while (size < text.size() && is_plain(text[size])) ++size;
+  return size;
 }
 
 void append_escaped(std::string& out, char c) {
@@ -62,8 +82,7 @@ std::size_t utf8_sequence_size(std::string_view text) {
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
-    std::size_t plain = 0;
-    while (plain < text.size() && is_plain(text[plain])) ++plain;
+    const std::size_t plain = count_plain(text);
     out.append(text.substr(0, plain));
     text.remove_prefix(plain);
     if (text.empty()) break;

@@ -1,8 +1,9 @@
 // The log: one line an event, text for people and JSON for machines, on standard error.
 //
-// An event is rendered on the thread that has it and queued for one writer thread. A queue that is full (nobody reads
-// standard error) drops its oldest lines, counts them and says so in the log when it moves again: a slow reader of the
-// log never stops the registry. Thread-safe.
+// An event is rendered on the thread that has it and queued for one writer thread (base/log_queue.h), which writes a few
+// milliseconds later, warnings and errors at once. A queue that is full (nobody reads standard error) drops its oldest
+// lines, counts them and says so in the log when it moves again: a slow reader of the log never stops the registry.
+// Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -33,8 +34,10 @@ Result<Format> parse_format(std::string_view text);  ///< "auto", "text", "json"
 /// A name and a value, borrowed for the length of the call. Names are words of the source code; values may come from
 /// anybody: control bytes and invalid UTF-8 are made harmless. Not time, level or msg, which are taken.
 struct Field {
-  using Value = std::variant<std::string_view, std::int64_t, std::uint64_t, double, bool>;
+  /// A span of time is written in milliseconds with three digits after the point.
+  using Value = std::variant<std::string_view, std::int64_t, std::uint64_t, double, bool, std::chrono::microseconds>;
 
+  Field() = default;
   template <class T>
   Field(std::string_view name_, const T& value_) : name(name_), value(to_value(value_)) {}
 
@@ -43,9 +46,16 @@ struct Field {
 
  private:
   template <class T>
+  static constexpr bool is_duration = false;
+  template <class Rep, class Period>
+  static constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
+
+  template <class T>
   static Value to_value(const T& value) {
     if constexpr (std::same_as<T, bool>) {
       return value;
+    } else if constexpr (is_duration<T>) {
+      return std::chrono::duration_cast<std::chrono::microseconds>(value);
     } else if constexpr (std::floating_point<T>) {
       return static_cast<double>(value);
     } else if constexpr (std::signed_integral<T>) {
@@ -53,7 +63,7 @@ struct Field {
     } else if constexpr (std::unsigned_integral<T>) {
       return static_cast<std::uint64_t>(value);
     } else {
-      static_assert(std::is_convertible_v<const T&, std::string_view>, "a text, a number or a bool");
+      static_assert(std::is_convertible_v<const T&, std::string_view>, "a text, a number, a bool or a span of time");
       return std::string_view(value);
     }
   }

@@ -77,4 +77,20 @@ TEST_CASE("every code point survives a JSON string") {
   }
 }
 
+TEST_CASE("a byte that needs care is seen wherever it stands") {
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool plain = byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\';
+    const std::string alone = json_string(std::string(1, static_cast<char>(byte)));
+    CHECK((alone.size() == 3 && alone[1] == static_cast<char>(byte)) == plain);
+    for (std::size_t at = 0; at < 20; ++at) {
+      for (const char around : {' ', '!', '#', '[', '~', 'a'}) {
+        std::string text(21, around);
+        text[at] = static_cast<char>(byte);
+        const std::string expected = '"' + text.substr(0, at) + alone.substr(1, alone.size() - 2) + text.substr(at + 1) + '"';
+        if (json_string(text) != expected) FAIL("byte " << byte << " at " << at << " among " << around);
+      }
+    }
+  }
+}
+
 }  // namespace berth

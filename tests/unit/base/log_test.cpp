@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
 #include <nlohmann/json.hpp>
@@ -72,13 +73,15 @@ TEST_CASE("a log line as text and as JSON") {
                                {"delta", -5LL},
                                {"seconds", 0.25},
                                {"whole", true},
+                               {"took_ms", 12034us},
+                               {"left_ms", -5us},
                                {"agent", agent},
                                {"empty", ""},
                                {"evil", evil},
                                {"none", 0.0 / 0.0}};
   CHECK(log::render(log::Format::text, "NOW", Level::info, "pushed", fields) ==
         "NOW info    pushed repository=team/app count=3 offset=18446744073709551615 delta=-5 seconds=0.25 whole=true "
-        "agent=\"a b\" empty=\"\" evil=\"x\\n\\\"\\u001b\xef\xbf\xbd=\" none=null");
+        "took_ms=12.034 left_ms=-0.005 agent=\"a b\" empty=\"\" evil=\"x\\n\\\"\\u001b\xef\xbf\xbd=\" none=null");
   const std::string json = log::render(log::Format::json, "NOW", Level::warning, "pushed", fields);
   CHECK(json.starts_with(R"({"time":"NOW","level":"warning","msg":"pushed","repository":"team/app","count":3,)"));
   const auto parsed = nlohmann::json::parse(json);
@@ -86,6 +89,7 @@ TEST_CASE("a log line as text and as JSON") {
   CHECK(parsed["delta"] == -5);
   CHECK(parsed["seconds"] == 0.25);
   CHECK(parsed["whole"] == true);
+  CHECK(parsed["took_ms"] == 12.034);
   CHECK(parsed["evil"] == "x\n\"\x1b\xef\xbf\xbd=");
   CHECK(parsed["none"].is_null());
 }
@@ -170,6 +174,49 @@ TEST_CASE("lines of many threads stay whole, and the end writes them all") {
     const auto parsed = nlohmann::json::parse(line);
     CHECK(parsed["line"] == next[parsed["thread"].get<std::size_t>()]++);
   }
+}
+
+TEST_CASE("lines of several threads are written in the order in which they happened") {
+  Pipe pipe;
+  std::string written;
+  std::thread reader([&] { written = pipe.read_all(); });
+  log::setup(log::Level::info, log::Format::json, pipe.writer());
+  constexpr int kLines = 400;
+  std::atomic<int> next{0};
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([thread, &next] {
+      for (int line = thread; line < kLines; line += 4) {
+        while (next.load() != line) std::this_thread::yield();
+        log::info("line", {{"number", line}});
+        next.store(line + 1);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  log::shutdown();
+  pipe.close_writer();
+  reader.join();
+  int expected = 0;
+  for (const auto& line : lines_of(written)) CHECK(nlohmann::json::parse(line)["number"] == expected++);
+  CHECK(expected == kLines);
+}
+
+TEST_CASE("a line after the end of the log is for standard error, and the next log does not have it") {
+  Pipe first;
+  log::setup(log::Level::warning, log::Format::json, first.writer());
+  log::shutdown();
+  log::warning("between two logs");  // seen among the test's own output
+  Pipe second;
+  log::setup(log::Level::info, log::Format::json, second.writer());
+  log::info("in the second");
+  log::shutdown();
+  first.close_writer();
+  second.close_writer();
+  CHECK(first.read_all().empty());
+  const auto lines = lines_of(second.read_all());
+  REQUIRE(lines.size() == 1);
+  CHECK(nlohmann::json::parse(lines[0])["msg"] == "in the second");
 }
 
 TEST_CASE("a log that nobody reads drops its oldest lines, counts them, and stops no one") {
