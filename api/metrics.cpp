@@ -1,10 +1,14 @@
 // What berth counts, for Prometheus.
 #include "api/handlers.h"
 #include "api/metrics_page.h"
+#include "base/metrics.h"
 
 namespace berth::api {
 
 Task<Response> get_metrics(Context& context) {
+  if (!metrics::counting()) {
+    co_return make_error(ErrorCode::route_unknown, "metrics are switched off here: metrics.enabled is false");
+  }
   const bool compressed = accepts_gzip(context.request.headers);
   BERTH_CO_TRY(const auto page, co_await context.metrics_page.get(compressed));
   Response response;

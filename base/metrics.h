@@ -41,6 +41,8 @@ inline constexpr std::array kShortBuckets = {0.00001, 0.00005, 0.0001, 0.00025, 
                                              0.005,   0.01,    0.025,  0.05,    0.1,    0.25,  1.0};
 
 namespace detail {
+inline constinit std::atomic<bool> counting{true};
+
 inline constexpr std::size_t kShards = 8;
 inline constexpr std::size_t kCacheLine = 64;
 
@@ -54,10 +56,16 @@ inline unsigned shard() noexcept {
 }
 }  // namespace detail
 
+/// Whether anything is counted. To be said before the first thread starts.
+inline void set_counting(bool on) noexcept { detail::counting.store(on, std::memory_order_relaxed); }
+inline bool counting() noexcept { return detail::counting.load(std::memory_order_relaxed); }
+
 /// Only grows. A relaxed add to one of eight cells picked by thread, so that I/O threads share no cache line.
 class Counter {
  public:
-  void add(std::uint64_t n = 1) noexcept { cells_[detail::shard()].n.fetch_add(n, std::memory_order_relaxed); }
+  void add(std::uint64_t n = 1) noexcept {
+    if (counting()) cells_[detail::shard()].n.fetch_add(n, std::memory_order_relaxed);
+  }
   std::uint64_t value() const noexcept;
 
  private:
@@ -70,7 +78,9 @@ class Counter {
 /// Goes up and down.
 class Gauge {
  public:
-  void add(std::int64_t n) noexcept { value_.fetch_add(n, std::memory_order_relaxed); }
+  void add(std::int64_t n) noexcept {
+    if (counting()) value_.fetch_add(n, std::memory_order_relaxed);
+  }
   void set(std::int64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
   std::int64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
 
@@ -88,6 +98,7 @@ class Histogram {
     observe(std::chrono::duration<double>(lasted).count());
   }
   void observe(double value) noexcept {
+    if (!counting()) return;
     std::size_t bucket = 0;
     while (bucket < bounds_.size() && value > bounds_[bucket]) ++bucket;
     const auto shard = detail::shard();

@@ -298,6 +298,11 @@ constexpr Key kKeys[] = {
      .max = kDay,
      .live = true,
      .help = "A request whose answer begins later than this gets a warning that says what it waited for; 0 is never."},
+
+    {.path = "metrics.enabled",
+     .kind = Kind::flag,
+     .slot = BERTH_SLOT(metrics.enabled),
+     .help = "Whether berth counts what it does and answers `/metrics`. Without it no alert can tell you anything."},
 };
 
 }  // namespace

@@ -101,6 +101,10 @@ struct Settings {
     std::chrono::milliseconds slow_request = std::chrono::seconds(5);  ///< to the first byte; 0 = none is slow
   } log;
 
+  struct Metrics {
+    bool enabled = true;
+  } metrics;
+
   AuthSettings auth;
   std::vector<RoleSettings> roles;
   std::vector<GrantSettings> grants;

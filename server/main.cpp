@@ -17,6 +17,7 @@
 #include "base/env.h"
 #include "base/log.h"
 #include "base/log_spdlog.h"
+#include "base/metrics.h"
 #include "base/task.h"
 #include "cli/cli.h"
 #include "cli/terminal.h"
@@ -96,6 +97,7 @@ void start_log(const config::Settings& settings) {
   log::setup(log::parse_level(settings.log.level).value_or(log::Level::info),
              log::parse_format(settings.log.format).value_or(log::Format::automatic));
   log::adopt_spdlog();
+  metrics::set_counting(settings.metrics.enabled);
 }
 
 void log_error(std::string_view message, const Error& error) {
@@ -189,6 +191,7 @@ int serve(const cli::ServeCall& call) {
   kv::RocksDbOptions index;
   index.directory = std::filesystem::path(data->path()) / "index";
   index.block_cache_bytes = settings.data.block_cache_bytes;
+  index.statistics = settings.metrics.enabled;
   index.on_background_error = [](std::string reason) {
     log::error("the index stopped taking writes", {{"reason", reason}});
   };

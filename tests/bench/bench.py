@@ -32,6 +32,7 @@ ROWS = {
     "pull4": table.PullFour,
     "manifest": table.ManifestGet,
     "blob2k": table.BlobGet,
+    "observed": table.Observed,
     "images8": table.ImagesOfEight,
     "images1": table.ImagesOfOne,
     "tags": table.Tags,

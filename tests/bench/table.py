@@ -7,6 +7,7 @@ import time
 
 from harness import Client, EMPTY_CONFIG, MANIFEST, check, image, sha256
 from rows import AtLeast, AtMost, Bound, HashAndWrite, REGISTRIES, Row
+from peers import Berth
 from work import Blob, curl, finish, hash_alone, load, push_blob, upload_url, url, wrk
 
 
@@ -143,6 +144,31 @@ class BlobGet(SmallGet):
     targets = (AtLeast("requests/s", 0.85, "nginx"),)
 
 
+class Observed(SmallGet):
+    title, what = "what it costs to be watched: manifest GET by tag, 32 connections", "manifest"
+    how = "wrk -t 2 -c 32 -d 3s --latency"
+    note = "`unwatched` is berth with `metrics.enabled: false` and `log.access: false`; the other is read once a run as Prometheus does."
+    servers = ["berth"]
+    repeats = 9
+    targets = (AtLeast("requests/s", 0.95, "unwatched"),)
+
+    def open(self, servers):
+        super().open(servers)
+        self.unwatched = Berth(settings={"metrics.enabled": "false", "log.access": "false"}).start()
+
+    def contestants(self, servers):
+        return {"berth": servers["berth"], "unwatched": self.unwatched}
+
+    def measure(self, name, server):
+        if name == "berth":
+            Client(server.port).expect(200, "GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+        return super().measure(name, server)
+
+    def close(self):
+        if hasattr(self, "unwatched"):
+            self.unwatched.close()
+
+
 class Images(Row):
     servers = REGISTRIES
     repeats = 3
@@ -195,7 +221,7 @@ class TagPages(Row):
 
 
 class Catalog(Row):
-    servers = REGISTRIES
+    servers = [name for name in REGISTRIES if name != "olareg"]  # it has no catalog
     title = "catalog of 2,000 repositories in pages of 100"
     how = "load repos PORT 8 2000 bench/catalog; load pages PORT 3 '/v2/_catalog?n=100'"
     repeats = 3

@@ -360,6 +360,14 @@ def written(page, scrape, all_tables=True):
     return page
 
 
+def switched_off():
+    with Berth(settings={"metrics.enabled": "false"}) as berth:
+        client = Client(berth.port)
+        client.push_blob("team/app", b"{}")
+        _, body = client.expect(404, "GET", "/metrics")
+        check(b"metrics.enabled" in body, body)
+
+
 def main():
     report = Report("observe")
     work = tempfile.mkdtemp(prefix="berth-observe-")
@@ -382,6 +390,7 @@ def main():
                                    ("gzip", tests.compressed), ("many scrapes at once", tests.many_at_once),
                                    ("promtool", tests.promtool), ("the page of metrics", tests.described)):
                 report.case(name, function)
+        report.case("switched off", switched_off)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return report.finish()

@@ -150,4 +150,20 @@ TEST_CASE("a source waits for the scrape that reads it before it is gone") {
   CHECK_FALSE(gone_while_reading);
 }
 
+TEST_CASE("what is not to be counted is not") {
+  metrics::Counter counter;
+  metrics::Gauge gauge;
+  metrics::Histogram histogram(metrics::kShortBuckets);
+  metrics::set_counting(false);
+  counter.add();
+  gauge.add(2);
+  histogram.observe(0.5);
+  metrics::set_counting(true);
+  CHECK(counter.value() == 0);
+  CHECK(gauge.value() == 0);
+  CHECK(histogram.count() == 0);
+  counter.add();
+  CHECK(counter.value() == 1);
+}
+
 }  // namespace berth

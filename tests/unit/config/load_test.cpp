@@ -107,7 +107,7 @@ TEST_CASE("each problem is told with its place and what was expected") {
        "berth.yaml:2:3: log.levle: unknown key; expected level, format, access, slow_request; did you mean level?"},
       {"misspelt section", "threads: {io: 1}\ncolection: {}\n",
        "berth.yaml:2:1: colection: unknown key; expected public_url, insecure, listeners, data, collection, undo, registry, "
-       "limits, threads, cache, log, auth, roles, grants; did you mean collection?"},
+       "limits, threads, cache, log, metrics, auth, roles, grants; did you mean collection?"},
       {"key in the wrong section", "data: {manifest_size: 8MiB}\n",
        "berth.yaml:1:8: data.manifest_size: unknown key; expected directory, inline_limit, block_cache, ballast_min, "
        "ballast_max; did you mean limits.manifest_size?"},
