@@ -1,16 +1,16 @@
-#include <deque>
-#include <mutex>
+#include <atomic>
+#include <memory>
 #include <utility>
 
 #include "auth/passwords.h"
 
 namespace berth::auth {
 
-/// The jobs that wait and the count of those that run. Each job runs as its own job of the pool, so that others who
-/// share the pool have their turn in between.
+/// Hands jobs to the pool and counts those that run or wait. They wait in the pool's own queue, where its metric sees
+/// them.
 class PasswordChecker::Queue : public std::enable_shared_from_this<Queue> {
  public:
-  Queue(Pool& pool, const Options& options) : pool_(pool), workers_(options.workers), queue_max_(options.queue_max) {}
+  Queue(Pool& pool, const Options& options) : pool_(pool), busy_max_(options.workers + options.queue_max) {}
 
   struct Job {
     virtual ~Job() = default;
@@ -19,61 +19,26 @@ class PasswordChecker::Queue : public std::enable_shared_from_this<Queue> {
 
   /// False when too many wait.
   bool reserve() {
-    const std::lock_guard lock(mutex_);
-    if (busy_ >= workers_ + queue_max_) return false;
-    ++busy_;
-    return true;
+    if (busy_.fetch_add(1, std::memory_order_relaxed) < busy_max_) return true;
+    busy_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
   }
 
   /// A reserved place is used.
   void add(std::unique_ptr<Job> job) {
-    {
-      const std::lock_guard lock(mutex_);
-      waiting_.push_back(std::move(job));
-      if (running_ == workers_) return;
-      ++running_;
-    }
-    start_one();
+    pool_.post([self = shared_from_this(), job = std::move(job)]() mutable {
+      job->run();
+      job.reset();
+      self->busy_.fetch_sub(1, std::memory_order_relaxed);
+    });
   }
 
-  std::size_t busy() const {
-    const std::lock_guard lock(mutex_);
-    return busy_;
-  }
+  std::size_t busy() const { return busy_.load(std::memory_order_relaxed); }
 
  private:
-  void start_one() {
-    auto self = shared_from_this();
-    pool_.post([self = std::move(self)] { self->run_one(); });
-  }
-
-  void run_one() {
-    std::unique_ptr<Job> job;
-    {
-      const std::lock_guard lock(mutex_);
-      if (waiting_.empty()) {  // another worker was sooner
-        --running_;
-        return;
-      }
-      job = std::move(waiting_.front());
-      waiting_.pop_front();
-    }
-    job->run();
-    job.reset();
-    {
-      const std::lock_guard lock(mutex_);
-      --busy_;
-    }
-    start_one();
-  }
-
   Pool& pool_;
-  const std::size_t workers_;
-  const std::size_t queue_max_;
-  mutable std::mutex mutex_;
-  std::deque<std::unique_ptr<Job>> waiting_;
-  std::size_t running_ = 0;  ///< at most workers_
-  std::size_t busy_ = 0;     ///< running, waiting and reserved
+  const std::size_t busy_max_;
+  std::atomic<std::size_t> busy_{0};  ///< running, waiting and reserved
 };
 
 namespace {

@@ -46,8 +46,8 @@ bool needs_rehash(std::string_view hash, const Argon2Cost& cost = {});
 /// A well-formed hash that no password has, and that costs as much to check as any other of this cost.
 std::string decoy_hash(const Argon2Cost& cost = {});
 
-/// Hashes on a pool, `workers` at once, so that memory is bounded and other work goes on. Thread-safe; jobs own what
-/// they touch, so it may go away before them. The pool must outlive it.
+/// Hashes on a pool of its own, which has `workers` threads, so that memory is bounded and other work goes on.
+/// Thread-safe; jobs own what they touch, so it may go away before them. The pool must outlive it.
 class PasswordChecker {
  public:
   struct Options {

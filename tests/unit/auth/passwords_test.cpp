@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <future>
 #include <string>
 #include <utility>
 #include <vector>
@@ -146,14 +147,20 @@ TEST_CASE("no password has the decoy's hash") {
 }
 
 TEST_CASE("passwords are checked on the pool, so many at once and no more") {
-  Pool pool("passwords", 3);
+  Pool pool("passwords", 1);
   asio::io_context context(1);
   PasswordChecker checker(pool, {.workers = 1, .queue_max = 3, .cost = {.iterations = 8, .memory_kib = 8192, .lanes = 1}});
   test::SeededEntropy entropy(3);
   const std::string right = hash_password("right", entropy, kCheap).value();
 
   std::vector<Result<bool>> answers;
+  // The thread is busy until all have asked.
+  std::promise<void> asked;
+  pool.post([&asked] { asked.get_future().wait(); });
   for (int i = 0; i < 6; ++i) asio::co_spawn(context, collect(checker.check_unknown_user("right"), answers), asio::detached);
+  context.poll();
+  CHECK(pool.waiting() >= 4);  // an operator sees them in the pool's metric
+  asked.set_value();
   context.run();
   REQUIRE(answers.size() == 6);
   int refused = 0;
