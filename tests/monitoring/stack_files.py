@@ -148,7 +148,10 @@ def dashboard():
                 taken.add((x, y))
         if panel["type"] == "row":
             continue
+        check(len(panel.get("description", "")) > 5, f"{panel['title']} does not say what it shows")
         check(panel["fieldConfig"]["defaults"]["unit"] in UNITS, f"{panel['title']}: unit")
+        if panel["type"] == "heatmap":
+            check(panel["options"]["yAxis"]["unit"] in UNITS, f"{panel['title']}: unit of the y axis")
         for thing in (panel, *panel["targets"]):
             check(thing["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, f"{panel['title']}: data source")
         references = [target["refId"] for target in panel["targets"]]
