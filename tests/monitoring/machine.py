@@ -34,7 +34,9 @@ def enter_namespaces():
     if os.environ.get("BERTH_TEST_NAMESPACE") != "stack":
         need_root()
         need("ip")
-        os.execvpe("unshare", ["unshare", "--net", "--mount", "--propagation", "private", sys.executable, *sys.argv],
+        # Nothing that it starts outlives it, however it ends.
+        own = ["--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        os.execvpe("unshare", ["unshare", *own, sys.executable, *sys.argv],
                    dict(os.environ, BERTH_TEST_NAMESPACE="stack"))
     run("ip", "link", "set", "lo", "up")
     os.makedirs("/run/netns", exist_ok=True)
