@@ -59,10 +59,21 @@ std::string challenge_header(const auth::TokenService* tokens, const Request& re
   return auth::basic_challenge(kRealm).value();
 }
 
-bool is_bearer(const auth::Caller& caller) {
+auth::Caller caller_of(const Request& request) {
+  auth::Caller caller{.authorization = {},
+                      .peer = request.peer_address,
+                      .host = std::string(request.headers.get("Host")),
+                      .secure = request.secure,
+                      .certificate = request.client_certificate,
+                      .local = request.local_uid.has_value()};
+  for (const std::string_view value : request.headers.all("Authorization")) caller.authorization.emplace_back(value);
+  return caller;
+}
+
+bool is_bearer(const Request& request) {
   constexpr std::string_view kScheme = "bearer ";
   const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; };
-  return std::ranges::any_of(caller.authorization, [&](const std::string& header) {
+  return std::ranges::any_of(request.headers.all("Authorization"), [&](std::string_view header) {
     return header.size() > kScheme.size() && std::equal(kScheme.begin(), kScheme.end(), header.begin(), [&](char want, char have) { return same(have, want); });
   });
 }

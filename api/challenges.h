@@ -1,4 +1,4 @@
-// What a 401 says: where to get a credential, and for what.
+// What a request shows of who sends it, and what a 401 says: where to get a credential, and for what.
 #pragma once
 
 #include <string>
@@ -21,7 +21,10 @@ std::vector<auth::Scope> wanted_scopes(const Route& route, const Request& reques
 std::string challenge_header(const auth::TokenService* tokens, const Request& request,
                              const std::vector<auth::Scope>& scopes, auth::ChallengeError error);
 
+/// What the request shows of who sends it.
+auth::Caller caller_of(const Request& request);
+
 /// Whether a refused credential was a token.
-bool is_bearer(const auth::Caller& caller);
+bool is_bearer(const Request& request);
 
 }  // namespace berth::api

@@ -13,7 +13,6 @@
 #include "api/metrics_page.h"
 #include "api/query.h"
 #include "api/service.h"
-#include "auth/caller.h"
 #include "auth/policy.h"
 #include "auth/principal.h"
 #include "base/env.h"
@@ -78,8 +77,7 @@ struct Context {
   MetricsPage& metrics_page;
   const Backends* backends;  ///< null for the health routes of a server that is not up yet
   registry::Actor actor;      ///< the principal, as the registry knows it
-  auth::Principal principal;  ///< who asks, as the policy knows it
-  auth::Caller caller;        ///< what it showed
+  const auth::Principal& principal;  ///< who asks, as the policy knows it
   Target target;
   Query query;
 

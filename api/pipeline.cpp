@@ -50,15 +50,15 @@ std::string other_methods(std::string_view path, std::string_view refused) {
   return out;
 }
 
-auth::Caller caller_of(const Request& request) {
-  auth::Caller caller{.authorization = {},
-                      .peer = request.peer_address,
-                      .host = std::string(request.headers.get("Host")),
-                      .secure = request.secure,
-                      .certificate = request.client_certificate,
-                      .local = request.local_uid.has_value()};
-  for (const std::string_view value : request.headers.all("Authorization")) caller.authorization.emplace_back(value);
-  return caller;
+auth::AccessControl::Glance glance_at(const Request& request) {
+  auth::AccessControl::Glance shown{.authorization = request.headers.get("Authorization"),
+                                    .host = request.headers.get("Host"),
+                                    .secure = request.secure,
+                                    .local = request.local_uid.has_value()};
+  const std::size_t count = request.headers.has("Authorization") ? request.headers.all("Authorization").size() : 0;
+  shown.one_authorization = count == 1;
+  shown.nothing = count == 0 && !request.client_certificate;
+  return shown;
 }
 
 /// Accounts are no content: whoever maintains the registry may have to end a token just then.
@@ -71,7 +71,6 @@ bool changes_content(const Route& route) {
 struct Asked {
   Match match;
   std::optional<oci::RepositoryName> repository;
-  auth::Caller caller;
   bool from_token = false;  ///< a good one
   bool handed_on = false;   ///< to its handler
 };
@@ -87,7 +86,6 @@ class Pipeline final : public Service {
         lifecycle_(lifecycle),
         clock_(clock),
         entropy_(entropy),
-        open_(std::make_shared<const auth::Policy>(auth::Policy::allow_all())),
         manifest_memory_(options_.manifest_bodies_bytes_max),
         form_memory_(options_.form_bodies_bytes_max) {}
 
@@ -153,22 +151,28 @@ class Pipeline final : public Service {
     }
     BERTH_CO_TRY(asked.repository, parse_repository(match));
 
-    auth::Principal principal;
-    std::shared_ptr<const auth::Policy> policy = open_;
+    // Without a count: both stay for as long as the pipeline does.
+    auth::AccessControl::Recalled who{{std::shared_ptr<void>(), &nobody_}, {std::shared_ptr<void>(), &open_}};
     auth::AccessControl* const access = backends == nullptr ? nullptr : backends->access;
     if (access != nullptr && needs_registry) {
-      const auto begun = std::chrono::steady_clock::now();
-      asked.caller = caller_of(request);
-      BERTH_CO_TRY(principal, co_await access->identify(asked.caller));
-      BERTH_CO_TRY(policy, co_await access->policy());
-      request.principal = principal.subject;
-      request.credential = principal.method;
-      asked.from_token = principal.from_token;
-      request.timeline.auth = std::chrono::steady_clock::now() - begun;
+      auto recalled = access->recall(glance_at(request));
+      if (recalled) {
+        who = *std::move(recalled);
+      } else {
+        const auto begun = std::chrono::steady_clock::now();
+        auth::Caller caller = caller_of(request);
+        BERTH_CO_TRY(who.principal, co_await access->identify(std::move(caller)));
+        BERTH_CO_TRY(who.policy, co_await access->policy());
+        request.timeline.auth = std::chrono::steady_clock::now() - begun;
+      }
+      request.principal = who.principal->subject;
+      request.credential = who.principal->method;
+      asked.from_token = who.principal->from_token;
     }
+    const auth::Principal& principal = *who.principal;
 
     const auth::Decision decision =
-        policy->decide(principal, route.action, asked.repository ? &*asked.repository : nullptr);
+        who.policy->decide(principal, route.action, asked.repository ? &*asked.repository : nullptr);
     if (!decision.allowed) {
       count_denied(route.action, principal);
       co_return refuse(principal, decision);
@@ -186,14 +190,13 @@ class Pipeline final : public Service {
                     .lifecycle = lifecycle_,
                     .clock = clock_,
                     .entropy = entropy_,
-                    .policy = *policy,
+                    .policy = *who.policy,
                     .manifest_memory = manifest_memory_,
                     .form_memory = form_memory_,
                     .metrics_page = metrics_page_,
                     .backends = backends,
                     .actor = principal.as_actor(request.id),
-                    .principal = std::move(principal),
-                    .caller = asked.caller,
+                    .principal = principal,
                     .target = std::move(target),
                     .query = std::move(query)};
     asked.handed_on = true;
@@ -226,13 +229,13 @@ class Pipeline final : public Service {
     const Backends* const backends = backends_.load(std::memory_order_acquire);
     if (error.code == ErrorCode::unauthorized && backends != nullptr && match.route != nullptr) {
       auto why = auth::ChallengeError::none;
-      if (is_bearer(asked.caller)) why = auth::ChallengeError::invalid_token;
+      if (is_bearer(request)) why = auth::ChallengeError::invalid_token;
       if (asked.from_token) why = auth::ChallengeError::insufficient_scope;
       const auto scopes = wanted_scopes(*match.route, request, asked.repository);
       response.headers.set("WWW-Authenticate", challenge_header(backends->tokens, request, scopes, why));
     }
     if (error.code == ErrorCode::too_many_requests && backends != nullptr && backends->access != nullptr) {
-      response.headers.set("Retry-After", std::to_string(backends->access->retry_after(asked.caller).count()));
+      response.headers.set("Retry-After", std::to_string(backends->access->retry_after(caller_of(request)).count()));
     }
     return response;
   }
@@ -241,7 +244,8 @@ class Pipeline final : public Service {
   const Lifecycle& lifecycle_;
   const Clock& clock_;
   Entropy& entropy_;
-  const std::shared_ptr<const auth::Policy> open_;  ///< without access control
+  const auth::Principal nobody_;  ///< these two without access control
+  const auth::Policy open_ = auth::Policy::allow_all();
   MemoryBudget manifest_memory_;
   MemoryBudget form_memory_;
   MetricsPage metrics_page_;

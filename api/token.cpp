@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "api/challenges.h"
 #include "api/errors.h"
 #include "api/handlers.h"
 #include "auth/access_control.h"
@@ -110,7 +111,7 @@ Response refusal(Context& context, const Error& error, const std::string& user) 
     if (challenge) response.headers.set("WWW-Authenticate", *challenge);
   }
   if (error.code == ErrorCode::too_many_requests) {
-    const auto wait = context.access().retry_after(user, context.caller.peer);
+    const auto wait = context.access().retry_after(user, context.request.peer_address);
     response.headers.set("Retry-After", std::to_string(wait.count()));
   }
   return response;
@@ -127,12 +128,13 @@ Task<auth::TokenQuestion> question_of(Context& context, MemoryBudget::Share& mem
   } else {
     question.parameters = context.query.items();
   }
-  if (context.caller.local) co_return refuse_form("whoever comes through the local socket needs no token");
-  BERTH_CO_TRY(const auto shown, auth::parse_authorization(context.caller.authorization));
+  auth::Caller caller = caller_of(context.request);
+  if (caller.local) co_return refuse_form("whoever comes through the local socket needs no token");
+  BERTH_CO_TRY(const auto shown, auth::parse_authorization(caller.authorization));
   question.in_header = !std::holds_alternative<auth::NoCredential>(shown);
   question.caller = context.principal;
-  question.peer = context.caller.peer;
-  question.origin = {.host = context.caller.host, .secure = context.caller.secure};
+  question.peer = std::move(caller.peer);
+  question.origin = {.host = std::move(caller.host), .secure = caller.secure};
   co_return question;
 }
 

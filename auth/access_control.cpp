@@ -6,6 +6,8 @@
 #include "auth/auth_metrics.h"
 #include "auth/authorization_header.h"
 #include "auth/certificate_identity.h"
+#include "auth/identity_memo.h"
+#include "auth/look.h"
 #include "auth/oidc.h"
 #include "auth/options.h"
 #include "auth/password_logins.h"
@@ -94,30 +96,58 @@ class AccessControl::Impl {
     if (federation_) federation_->stop();
   }
 
-  Task<Principal> identify(Caller caller) {
-    if (caller.local) co_return local_root();
-    if (!options_.enabled) co_return Principal();
-    AuthAttempt attempt;
-    auto principal = co_await look_at(std::move(caller), attempt);
-    attempt.end(principal);
+  std::optional<Recalled> recall(const Glance& shown) {
+    if (shown.local) return std::nullopt;
+    const IdentityMemo::Moment now = moment();
+    auto policy = policies_.recall(now.identities);
+    if (!policy) return std::nullopt;
+    // Without a count: it stays for as long as this does.
+    if (!options_.enabled || shown.nothing) return Recalled{{std::shared_ptr<void>(), &nobody_}, std::move(policy)};
+    if (!shown.one_authorization) return std::nullopt;
+    auto known = memo_.find({shown.authorization, shown.host, shown.secure}, now);
+    count_look_up(AuthCache::identity, known.has_value());
+    if (!known) return std::nullopt;
+    count_recalled(known->method);
+    return Recalled{std::move(known->principal), std::move(policy)};
+  }
+
+  Task<Asking> identify(Caller caller) {
+    if (caller.local) co_return std::make_shared<const Principal>(local_root());
+    if (!options_.enabled) co_return std::make_shared<const Principal>();
+    const IdentityMemo::Moment asked = moment();
+    Look look;
+    auto looked_at = co_await look_at(caller, look);
+    look.counted.end(looked_at);
+    if (!looked_at) co_return std::move(looked_at).error();
+    auto principal = std::make_shared<const Principal>(*std::move(looked_at));
+    if (look.may_keep && look.counted.method() && caller.authorization.size() == 1) {
+      memo_.keep({caller.authorization.front(), caller.host, caller.secure}, asked, look.validity,
+                 {principal, *look.counted.method()});
+    }
     co_return principal;
   }
 
   Task<Principal> identify_password(std::string user, std::string password, std::string peer) {
-    AuthAttempt attempt;
-    auto principal = co_await look_at_password(std::move(user), std::move(password), std::move(peer), attempt);
-    attempt.end(principal);
+    Look look;
+    auto principal = co_await look_at_password(std::move(user), std::move(password), std::move(peer), look);
+    look.counted.end(principal);
     co_return principal;
   }
 
   Task<Principal> identify_jwt(std::string jwt) {
-    AuthAttempt attempt;
-    auto principal = co_await look_at_jwt(std::move(jwt), attempt);
-    attempt.end(principal);
+    Look look;
+    auto principal = co_await look_at_jwt(std::move(jwt), look);
+    look.counted.end(principal);
     co_return principal;
   }
 
   Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token) {
+    Validity validity;
+    co_return co_await principal_of(std::move(token), validity);
+  }
+
+  /// `validity` outlives the wait, here and below.
+  Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token, Validity& validity) {
     Ceiling access = auth::ceiling_of(token->access, token->source);
     Principal principal;
     if (token->subject == kAnonymous) {
@@ -126,7 +156,8 @@ class AccessControl::Impl {
       BERTH_CO_TRY(const auto known, co_await admitted(token->subject));
       principal = Principal::authenticated(token->subject, {}, known->actor, std::string(kByOutsideToken));
     } else {
-      BERTH_CO_TRY(principal, co_await admit(token->subject, token->method, token->testimony, token->claims.issued_at));
+      BERTH_CO_TRY(principal, co_await admit(token->subject, token->method, token->testimony, validity,
+                                                  token->claims.issued_at));
     }
     if (token->source == TokenSource::outside) principal.rights = access.scopes;
     principal.ceiling = intersect(std::move(access), std::move(principal.ceiling));
@@ -158,12 +189,25 @@ class AccessControl::Impl {
       : options_(std::move(options)),
         parts_(parts),
         subjects_(parts.identities),
-        policies_(parts.identities, parts.disk_pool, options_.enabled, options_.roles, options_.grants) {}
+        policies_(parts.identities, parts.disk_pool, options_.enabled, options_.roles, options_.grants),
+        memo_(parts.entropy) {}
+
+  /// The versions first: what is looked up after is not older than they say.
+  IdentityMemo::Moment moment() const {
+    return {.identities = parts_.identities.version(),
+            .settings = policies_.generation(),
+            .wall = parts_.clock.wall(),
+            .steady = parts_.clock.steady()};
+  }
 
   bool has(PasswordMethod method) const { return std::ranges::find(options_.methods, method) != options_.methods.end(); }
 
   bool may_come_in(const KnownSubject& known) const {
     return known.enabled && (known.expires_at == WallTime{} || parts_.clock.wall() < known.expires_at);
+  }
+  bool may_come_in(const KnownSubject& known, Validity& validity) const {
+    if (known.expires_at != WallTime{}) validity.until(known.expires_at);
+    return may_come_in(known);
   }
 
   /// Errors: unauthorized as well, for what nobody can be called (the local socket's own name among it).
@@ -175,15 +219,16 @@ class AccessControl::Impl {
 
   /// The principal of a subject whose credential is good, if it may come in now. `issued_at` is that of a token or
   /// secret.
-  Task<Principal> admit(std::string subject, std::string_view by, Testimony testimony, WallTime issued_at = {}) {
+  Task<Principal> admit(std::string subject, std::string_view by, Testimony testimony, Validity& validity,
+                        WallTime issued_at = {}) {
     const std::string method(by);
     BERTH_CO_TRY(const auto known, co_await admitted(subject));
-    BERTH_CO_TRY(std::vector<std::string> outside, co_await check_still_there(subject, method, known, issued_at));
+    BERTH_CO_TRY(std::vector<std::string> outside, co_await check_still_there(subject, method, known, issued_at, validity));
     std::optional<Ceiling> ceiling = known->ceiling;
     if (!testimony.credential.empty()) {
       // The token's access is not all: what the credential is limited to holds for lists, and for whatever comes later.
       BERTH_CO_TRY(const auto credential, co_await subjects_.find_credential(subject, testimony.credential));
-      if (!credential || !may_come_in(*credential)) {
+      if (!credential || !may_come_in(*credential, validity)) {
         co_return refuse("the credential that the token was had with is revoked: " + subject);
       }
       ceiling = intersect(std::move(ceiling), credential->ceiling);
@@ -205,10 +250,10 @@ class AccessControl::Impl {
 
   /// May the subject of a good credential come in now? Gives the groups that a directory says it has.
   Task<std::vector<std::string>> check_still_there(std::string subject, std::string method, Subjects::Known known,
-                                                   WallTime issued_at) {
+                                                   WallTime issued_at, Validity& validity) {
     std::vector<std::string> groups;
     if (known->local) {
-      if (!may_come_in(*known)) co_return refuse(subject + " is disabled or expired");
+      if (!may_come_in(*known, validity)) co_return refuse(subject + " is disabled or expired");
       // Tokens know seconds. One that is older than its subject was made for somebody else of that name.
       const bool older = std::chrono::floor<std::chrono::seconds>(known->created_at) > issued_at;
       if (issued_at != WallTime{} && older) co_return refuse("the token is older than " + subject);
@@ -223,60 +268,62 @@ class AccessControl::Impl {
     const std::string name = subject.substr(kUser.size());
     const bool given = method == kByPersonalToken;
     if (method == kByHtpasswd || given) {
-      BERTH_CO_TRY(const bool listed, co_await logins_->in_htpasswd(name));
+      BERTH_CO_TRY(const bool listed, co_await logins_->in_htpasswd(name, validity));
       if (listed) co_return groups;
     }
-    if (given && logins_->has_directory()) co_return co_await logins_->groups_in_directory(name);
+    if (given && logins_->has_directory()) co_return co_await logins_->groups_in_directory(name, validity);
     if (method == kByLdap && logins_->has_directory()) co_return groups;
     co_return refuse("there is no " + subject + " any more");
   }
 
-  Task<Principal> look_at(Caller caller, AuthAttempt& attempt) {
+  Task<Principal> look_at(const Caller& caller, Look& look) {
     BERTH_CO_TRY(auto shown, parse_authorization(caller.authorization));
     if (auto* bearer = std::get_if<BearerCredential>(&shown)) {
-      if (looks_like_secret(bearer->token)) co_return co_await identify_secret(std::move(bearer->token), attempt);
-      attempt.is(AuthMethod::bearer);
-      RequestOrigin origin{std::move(caller.host), caller.secure};
-      BERTH_CO_TRY(auto token, co_await parts_.tokens.verify(std::move(bearer->token), std::move(origin)));
-      co_return co_await principal_of(std::move(token));
+      if (looks_like_secret(bearer->token)) co_return co_await identify_secret(std::move(bearer->token), look);
+      look.counted.is(AuthMethod::bearer);
+      RequestOrigin origin{caller.host, caller.secure};
+      BERTH_CO_TRY(auto token, co_await parts_.tokens.verify(std::move(bearer->token), std::move(origin), &look.validity));
+      look.may_keep = true;
+      co_return co_await principal_of(std::move(token), look.validity);
     }
     if (auto* basic = std::get_if<BasicCredential>(&shown)) {
-      co_return co_await look_at_password(std::move(basic->user), std::move(basic->password), std::move(caller.peer),
-                                          attempt);
+      co_return co_await look_at_password(std::move(basic->user), std::move(basic->password), caller.peer, look);
     }
-    if (caller.certificate) co_return co_await identify_certificate(std::move(caller.certificate), attempt);
+    if (caller.certificate) co_return co_await identify_certificate(caller.certificate, look);
     co_return Principal();
   }
 
-  Task<Principal> look_at_password(std::string user, std::string password, std::string peer, AuthAttempt& attempt) {
-    if (looks_like_secret(password)) co_return co_await identify_secret(std::move(password), attempt);
+  Task<Principal> look_at_password(std::string user, std::string password, std::string peer, Look& look) {
+    if (looks_like_secret(password)) co_return co_await identify_secret(std::move(password), look);
     if (federation_ && has(PasswordMethod::oidc) && looks_like_jwt(password)) {
-      co_return co_await look_at_jwt(std::move(password), attempt);
+      co_return co_await look_at_jwt(std::move(password), look);
     }
-    attempt.is(AuthMethod::basic);
+    look.counted.is(AuthMethod::basic);
     BERTH_CO_TRY(PasswordIdentity identity,
-                 co_await logins_->check(std::move(user), std::move(password), std::move(peer), &attempt));
+                 co_await logins_->check(std::move(user), std::move(password), std::move(peer), &look));
     std::string_view method = kByPassword;
     if (identity.method == PasswordMethod::htpasswd) method = kByHtpasswd;
     if (identity.method == PasswordMethod::ldap) method = kByLdap;
     Testimony testimony{.groups = std::move(identity.groups)};
-    BERTH_CO_TRY(Principal principal,
-                 co_await admit(registry::user_subject(identity.name), method, std::move(testimony)));
+    BERTH_CO_TRY(Principal principal, co_await admit(registry::user_subject(identity.name), method,
+                                                     std::move(testimony), look.validity));
     principal.may_refresh = method == kByPassword;
+    look.may_keep = true;
     co_return principal;
   }
 
-  Task<Principal> look_at_jwt(std::string jwt, AuthAttempt& attempt) {
-    attempt.is(AuthMethod::oidc);
+  /// Not kept: whose keys the issuer withdraws is its own affair, and it is asked for them here.
+  Task<Principal> look_at_jwt(std::string jwt, Look& look) {
+    look.counted.is(AuthMethod::oidc);
     if (!federation_) co_return refuse("no outside issuer is set up");
     BERTH_CO_TRY(FederatedIdentity identity, co_await federation_->authenticate(std::move(jwt)));
     Testimony testimony{.groups = {}, .roles = std::move(identity.roles)};
     for (const std::string& group : identity.groups) testimony.groups.push_back(registry::group_subject(group));
-    co_return co_await admit(std::move(identity.subject), kByOidc, std::move(testimony));
+    co_return co_await admit(std::move(identity.subject), kByOidc, std::move(testimony), look.validity);
   }
 
-  Task<Principal> identify_secret(std::string secret, AuthAttempt& attempt) {
-    attempt.is(AuthMethod::secret);
+  Task<Principal> identify_secret(std::string secret, Look& look) {
+    look.counted.is(AuthMethod::secret);
     const auto kind = parse_secret(secret);
     const bool robot = kind == SecretKind::robot;
     if (!robot && kind != SecretKind::personal) co_return refuse("a secret that is none, or a refresh token");
@@ -285,24 +332,27 @@ class AccessControl::Impl {
     BERTH_CO_TRY(const auto credential, co_await parts_.identities.find_credential(hash));
     const auto wanted = robot ? registry::CredentialKind::robot_secret : registry::CredentialKind::personal_token;
     if (!credential || credential->kind != wanted) co_return refuse("a secret of nobody");
-    if (credential->expires_at != WallTime{} && credential->expires_at <= parts_.clock.wall()) {
-      co_return refuse("an expired secret of " + credential->owner);
+    if (credential->expires_at != WallTime{}) {
+      if (credential->expires_at <= parts_.clock.wall()) co_return refuse("an expired secret of " + credential->owner);
+      look.validity.until(credential->expires_at);
     }
     BERTH_CO_TRY(Principal principal,
                  co_await admit(credential->owner, robot ? kByRobotSecret : kByPersonalToken, Testimony{},
-                                credential->created_at));
+                                look.validity, credential->created_at));
     principal.testimony.credential = credential_text(robot, credential->id);
     principal.ceiling = intersect(std::move(principal.ceiling), auth::ceiling_of(credential->ceiling));
     parts_.identities.note_use(*credential);
+    look.may_keep = true;
     co_return principal;
   }
 
-  Task<Principal> identify_certificate(std::shared_ptr<const ClientCertificate> certificate, AuthAttempt& attempt) {
+  /// Not kept: it goes with the connection, and is no header.
+  Task<Principal> identify_certificate(std::shared_ptr<const ClientCertificate> certificate, Look& look) {
     auto identity = identity_of(options_.certificates, *certificate);
     if (!identity) co_return Principal();
-    attempt.is(AuthMethod::mtls);
+    look.counted.is(AuthMethod::mtls);
     Testimony testimony{.groups = std::move(identity->groups)};
-    co_return co_await admit(std::move(identity->subject), kByCertificate, std::move(testimony));
+    co_return co_await admit(std::move(identity->subject), kByCertificate, std::move(testimony), look.validity);
   }
 
   const AuthOptions options_;
@@ -311,6 +361,8 @@ class AccessControl::Impl {
   PolicyHolder policies_;
   std::unique_ptr<PasswordLogins> logins_;
   std::unique_ptr<OidcFederation> federation_;  ///< null without issuers
+  const Principal nobody_;
+  IdentityMemo memo_;
 };
 
 AccessControl::AccessControl(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -323,7 +375,8 @@ Result<std::unique_ptr<AccessControl>> AccessControl::create(AuthOptions options
 
 bool AccessControl::enabled() const { return impl_->options().enabled; }
 const AuthOptions& AccessControl::options() const { return impl_->options(); }
-Task<Principal> AccessControl::identify(Caller caller) { return impl_->identify(std::move(caller)); }
+std::optional<AccessControl::Recalled> AccessControl::recall(const Glance& shown) { return impl_->recall(shown); }
+Task<AccessControl::Asking> AccessControl::identify(Caller caller) { return impl_->identify(std::move(caller)); }
 Task<Principal> AccessControl::identify_password(std::string user, std::string password, std::string peer) {
   return impl_->identify_password(std::move(user), std::move(password), std::move(peer));
 }

@@ -4,13 +4,15 @@
 // configured methods, the client certificate; who shows nothing is anonymous. Whatever is shown must be good: a bad
 // credential is refused and never taken for none.
 //
-// Nobody's rights are kept: a principal is made anew from the identities at every request (what was looked up is used
-// again only while Identities::version() stands still), so who is disabled, deleted, or taken out of a group is so at
-// the next request, whatever credential is shown. Only the slow check of a password is remembered, for a minute.
+// Nobody's rights outlive what gave them: what was looked up, and who showed which credential a moment ago, is used again
+// only while Identities::version() and the settings stand still, so who is disabled, deleted, or taken out of a group is
+// so at the next request, whatever credential is shown. The slow check of a password is remembered for a minute, for the
+// very hash that it was made with.
 #pragma once
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +41,22 @@ inline constexpr std::string_view kLocalRoot = "local:root";
 /// `log_detail` says what), too_many_requests (see retry_after()), unavailable; those of the identities.
 class AccessControl final : public Logins {
  public:
+  using Asking = std::shared_ptr<const Principal>;
+  /// Who asks, and the policy of now.
+  struct Recalled {
+    Asking principal;  ///< as the policy, at most as long-lived as this AccessControl
+    std::shared_ptr<const Policy> policy;
+  };
+  /// What a request shows, without copies.
+  struct Glance {
+    std::string_view authorization = {};  ///< the header's value
+    bool one_authorization = false;       ///< there is exactly one such header
+    bool nothing = false;                 ///< neither such a header nor a certificate
+    std::string_view host = {};
+    bool secure = false;
+    bool local = false;
+  };
+
   /// All outlive it.
   struct Parts {
     registry::Identities& identities;
@@ -60,7 +78,10 @@ class AccessControl final : public Logins {
   bool enabled() const;
   const AuthOptions& options() const;
 
-  Task<Principal> identify(Caller caller);
+  /// The answer of identify() and policy() in place, without waiting or counting a failure, when it is known from a moment
+  /// ago and still true. Nothing: ask those.
+  std::optional<Recalled> recall(const Glance& shown);
+  Task<Asking> identify(Caller caller);
   /// The password may also be a robot's secret, a personal token or a JWT of an outside issuer, under any name.
   Task<Principal> identify_password(std::string user, std::string password, std::string peer) override;
   Task<Principal> identify_jwt(std::string jwt, std::string peer) override;

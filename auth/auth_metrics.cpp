@@ -49,6 +49,8 @@ std::string_view to_string(Outcome outcome) {
 
 std::string_view to_string(AuthCache cache) {
   switch (cache) {
+    case AuthCache::identity:
+      return "identity";
     case AuthCache::token:
       return "token";
     case AuthCache::password:
@@ -73,7 +75,7 @@ const metrics::EnumFamily<Histogram, AuthMethod, kAuthMethods> kSeconds("auth_se
 const metrics::EnumFamily<Counter, RateLimit, 2> kLimited("rate_limited_total",
                                                           "Logins that were told to wait, after too many failed ones.",
                                                           "scope", to_string);
-const metrics::EnumGrid<Counter, AuthCache, 3, LookUp, 2> kCaches(Family<Counter>("cache_requests_total",
+const metrics::EnumGrid<Counter, AuthCache, 4, LookUp, 2> kCaches(Family<Counter>("cache_requests_total",
                                                                                   "Look-ups in berth's own caches.",
                                                                                   {"cache", "result"}),
                                                                   to_string, to_string);
@@ -93,6 +95,11 @@ void AuthAttempt::count(const Error* error) const {
   if (error != nullptr && error->code == ErrorCode::aborted) return;  // the client did not wait for it
   kAttempts(*method_, outcome_of(error)).add();
   kSeconds[*method_].observe(std::chrono::steady_clock::now() - begun_);
+}
+
+void count_recalled(AuthMethod method) {
+  kAttempts(method, Outcome::ok).add();
+  kSeconds[method].observe(0.0);
 }
 
 void count_rate_limited(RateLimit scope) { kLimited[scope].add(); }

@@ -29,6 +29,7 @@ class AuthAttempt {
   explicit AuthAttempt(AuthMethod method) : method_(method) {}
 
   void is(AuthMethod method) { method_ = method; }
+  std::optional<AuthMethod> method() const { return method_; }
   template <class T>
   void end(const Result<T>& answer) const {
     if (method_) count(answer ? nullptr : &answer.error());
@@ -48,9 +49,12 @@ void count_rate_limited(RateLimit scope);
 
 void count_issued_token();
 
-/// The label `cache`: tokens whose signature was checked, passwords that were right a moment ago, what is known of
-/// subjects.
-enum class AuthCache : std::uint8_t { token, password, authz };
+/// A credential that was good a moment ago: as good as one that was looked at, in no time.
+void count_recalled(AuthMethod method);
+
+/// The label `cache`: who showed which credential a moment ago, tokens whose signature was checked, passwords that were
+/// right a moment ago, what is known of subjects.
+enum class AuthCache : std::uint8_t { identity, token, password, authz };
 void count_look_up(AuthCache cache, bool hit);
 
 }  // namespace berth::auth

@@ -135,10 +135,7 @@ Result<HtpasswdFile::Content> HtpasswdFile::read() const {
   return content;
 }
 
-bool HtpasswdFile::fresh() const {
-  const std::lock_guard lock(mutex_);
-  return clock_.steady() < looked_at_ + kLookEvery;
-}
+bool HtpasswdFile::fresh() const { return clock_.steady() < good_until(); }
 
 void HtpasswdFile::complain(const Error& error) {
   if (error.message == complaint_) return;
@@ -193,6 +190,11 @@ Task<std::shared_ptr<const Htpasswd>> HtpasswdFile::current(std::shared_ptr<Htpa
   }
   auto job = [self] { return self->look(); };
   co_return co_await offload(self->pool_, std::move(job));
+}
+
+SteadyTime HtpasswdFile::good_until() const {
+  const std::lock_guard lock(mutex_);
+  return looked_at_ + kLookEvery;
 }
 
 std::uint64_t HtpasswdFile::version() const {

@@ -49,6 +49,8 @@ class HtpasswdFile {
   static Task<std::shared_ptr<const Htpasswd>> current(std::shared_ptr<HtpasswdFile> self);
   /// The same in place, for threads that may block.
   std::shared_ptr<const Htpasswd> look();
+  /// Until when current() answers what it answers now. Taken before current(), it holds for what that says.
+  SteadyTime good_until() const;
   /// Moves when the content does.
   std::uint64_t version() const;
 

@@ -12,8 +12,17 @@ KeyRing::KeyRing(std::vector<Key> keys, const Options& options) : keys_(std::mov
   });
 }
 
-bool KeyRing::is_over(std::size_t index, WallTime now) const {
-  return index + 1 < keys_.size() && now >= keys_[index + 1].active_from + options_.retired_for;
+WallTime KeyRing::over_from(std::size_t index) const {
+  return index + 1 < keys_.size() ? keys_[index + 1].active_from + options_.retired_for : WallTime::max();
+}
+
+bool KeyRing::is_over(std::size_t index, WallTime now) const { return now >= over_from(index); }
+
+WallTime KeyRing::known_until(std::string_view id) const {
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    if (keys_[i].key.id() == id) return over_from(i);
+  }
+  return WallTime::min();
 }
 
 const SigningKey* KeyRing::signer(WallTime now) const {

@@ -35,6 +35,8 @@ class KeyRing {
   const SigningKey* signer(WallTime now) const;
   /// A key that may have signed a token that is still good. Null otherwise.
   const VerificationKey* find(std::string_view id, WallTime now) const;
+  /// Until when find() knows the key, if the ring stays as it is.
+  WallTime known_until(std::string_view id) const;
   /// The text of the JWKS: next, active and retired.
   std::string jwks(WallTime now) const;
 
@@ -46,7 +48,8 @@ class KeyRing {
   Plan plan(WallTime now) const;
 
  private:
-  /// Is the key at this place past its time?
+  /// When the key at this place is past its time; max: not while it is the last.
+  WallTime over_from(std::size_t index) const;
   bool is_over(std::size_t index, WallTime now) const;
   std::vector<Key> keys_;  ///< by active_from
   Options options_;

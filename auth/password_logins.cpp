@@ -53,16 +53,18 @@ std::chrono::seconds PasswordLogins::retry_after(std::string_view user, std::str
   return admission.attempt ? std::chrono::seconds(1) : admission.retry_after;
 }
 
-Task<bool> PasswordLogins::in_htpasswd(std::string user) {
+Task<bool> PasswordLogins::in_htpasswd(std::string user, Validity& validity) {
   if (!htpasswd_) co_return false;
+  validity.until(htpasswd_->good_until());
   BERTH_CO_TRY(const auto file, co_await HtpasswdFile::current(htpasswd_));
   co_return file->find(user) != nullptr;
 }
 
 Task<PasswordIdentity> PasswordLogins::check(std::string user, std::string password, std::string peer,
-                                             AuthAttempt* counted) {
+                                             Look* look) {
   if (password.size() > kPasswordSizeMax) co_return refuse("a password that is too long");
-  Login login{account_name(user).value_or(""), std::move(password), std::move(peer), {}, counted};
+  Look nobodys;
+  Login login{account_name(user).value_or(""), std::move(password), std::move(peer), {}, look ? look : &nobodys};
   auto identity = co_await run(login);
   // Whoever was not let through the throttle, or was stopped by something that broke, has not failed.
   if (login.attempt && identity) login.attempt->succeeded(parts_.clock.steady());
@@ -88,7 +90,11 @@ Task<bool> PasswordLogins::verify(Login& login, std::string kind, std::string ha
   const std::string who = kind + ':' + login.name + ' ' + hash;
   const auto lookup = verified_.look_up(who, login.password, parts_.clock.steady());
   count_look_up(AuthCache::password, lookup.known);
-  if (lookup.known) co_return true;
+  if (lookup.known) {
+    login.look->validity.until(lookup.until);
+    co_return true;
+  }
+  login.look->validity.never();
   BERTH_CO_CHECK(admit(login));
   BERTH_CO_TRY(const bool right, co_await checker_.check(std::move(hash), login.password));
   if (right) verified_.remember(lookup, who, parts_.clock.steady());
@@ -96,7 +102,7 @@ Task<bool> PasswordLogins::verify(Login& login, std::string kind, std::string ha
 }
 
 Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
-  if (login.counted != nullptr) login.counted->is(AuthMethod::ldap);
+  login.look->counted.is(AuthMethod::ldap);
   const std::string who = "ldap:" + login.name;
   const SteadyTime now = parts_.clock.steady();
   const auto lookup = verified_.look_up(who, login.password, now);
@@ -105,9 +111,11 @@ Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
     const std::lock_guard lock(mutex_);
     const auto found = from_directory_.find(lookup.mac);
     if (found != from_directory_.end() && now < found->second.until) {
+      login.look->validity.until(std::min(lookup.until, found->second.until));
       co_return PasswordIdentity{found->second.name, PasswordMethod::ldap, found->second.groups};
     }
   }
+  login.look->validity.never();
   BERTH_CO_CHECK(admit(login));
   BERTH_CO_TRY(const LdapIdentity said, co_await directory_->authenticate(login.name, login.password));
   PasswordIdentity identity{said.user, PasswordMethod::ldap, {}};
@@ -121,13 +129,17 @@ Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
   co_return identity;
 }
 
-Task<std::vector<std::string>> PasswordLogins::groups_in_directory(std::string user) {
+Task<std::vector<std::string>> PasswordLogins::groups_in_directory(std::string user, Validity& validity) {
   const SteadyTime now = parts_.clock.steady();
   {
     const std::lock_guard lock(mutex_);
     const auto found = in_directory_.find(user);
-    if (found != in_directory_.end() && now < found->second.until) co_return found->second.groups;
+    if (found != in_directory_.end() && now < found->second.until) {
+      validity.until(found->second.until);
+      co_return found->second.groups;
+    }
   }
+  validity.never();
   BERTH_CO_TRY(const LdapIdentity said, co_await directory_->find(user));
   std::vector<std::string> groups;
   for (const std::string& group : said.groups) groups.push_back(registry::group_subject(group));
@@ -159,6 +171,7 @@ Task<PasswordIdentity> PasswordLogins::run(Login& login) {
       co_return PasswordIdentity{login.name, method};
     }
     if (method == PasswordMethod::htpasswd && htpasswd_) {
+      login.look->validity.until(htpasswd_->good_until());
       BERTH_CO_TRY(const auto file, co_await HtpasswdFile::current(htpasswd_));
       const std::string* const hash = file->find(login.name);
       if (hash == nullptr) continue;

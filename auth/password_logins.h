@@ -15,9 +15,9 @@
 #include <string_view>
 #include <vector>
 
-#include "auth/auth_metrics.h"
 #include "auth/htpasswd.h"
 #include "auth/ldap.h"
+#include "auth/look.h"
 #include "auth/options.h"
 #include "auth/passwords.h"
 #include "auth/subjects.h"
@@ -49,16 +49,17 @@ class PasswordLogins {
   static Result<std::unique_ptr<PasswordLogins>> create(const AuthOptions& options, const Parts& parts);
 
   /// Errors: unauthorized, too_many_requests, unavailable; those of the identities.
-  /// `counted`, if any, outlives the wait and is told when the directory was asked.
-  Task<PasswordIdentity> check(std::string user, std::string password, std::string peer, AuthAttempt* counted = nullptr);
+  /// `look`, if any, outlives the wait, is told when the directory was asked, and its validity is narrowed to when the
+  /// answer is the same.
+  Task<PasswordIdentity> check(std::string user, std::string password, std::string peer, Look* look = nullptr);
   std::chrono::seconds retry_after(std::string_view user, std::string_view peer);
 
-  /// Does the htpasswd file still list the user?
-  Task<bool> in_htpasswd(std::string user);
+  /// Does the htpasswd file still list the user? `validity` outlives the wait.
+  Task<bool> in_htpasswd(std::string user, Validity& validity);
   bool has_directory() const { return directory_ != nullptr; }
   /// The groups (subjects) of somebody in the directory, as it said not longer ago than it is believed. Errors:
-  /// unauthorized (not there), unavailable.
-  Task<std::vector<std::string>> groups_in_directory(std::string user);
+  /// unauthorized (not there), unavailable. `validity` outlives the wait.
+  Task<std::vector<std::string>> groups_in_directory(std::string user, Validity& validity);
   /// A new hash, at the cost of now. Errors: as PasswordChecker::hash().
   Task<std::string> hash(std::string password) { return checker_.hash(std::move(password), parts_.entropy); }
 
@@ -69,7 +70,7 @@ class PasswordLogins {
     std::string password;
     std::string peer;
     std::optional<LoginThrottle::Attempt> attempt = {};
-    AuthAttempt* counted = nullptr;
+    Look* look;  ///< never null
   };
   /// What a directory said of a user.
   struct Directory {

@@ -69,16 +69,22 @@ std::shared_ptr<const Policy> PolicyHolder::Shared::find(std::uint64_t version, 
   return good ? policy : nullptr;
 }
 
+std::shared_ptr<const Policy> PolicyHolder::recall(std::uint64_t identities_version) {
+  // Without a count: it stays for as long as this does.
+  if (open_) return {std::shared_ptr<void>(), open_.get()};
+  const std::uint64_t generation = shared_->generation.load(std::memory_order_acquire);
+  Place& place = places_[thread_place(places_.size())];
+  const std::lock_guard lock(place.mutex);
+  const bool is_it = place.policy && place.version == identities_version && place.generation == generation;
+  return is_it ? place.policy : nullptr;
+}
+
 Task<std::shared_ptr<const Policy>> PolicyHolder::current() {
   if (open_) co_return open_;
   // Both before the look: what is filed under them is not older than they are.
   const std::uint64_t version = identities_.version();
   const std::uint64_t generation = shared_->generation.load(std::memory_order_acquire);
-  {
-    Place& place = places_[thread_place(places_.size())];
-    const std::lock_guard lock(place.mutex);
-    if (place.policy && place.version == version && place.generation == generation) co_return place.policy;
-  }
+  if (auto known = recall(version)) co_return known;
   BERTH_CO_TRY(auto stored, co_await identities_.snapshot());
   auto policy = shared_->find(stored->version, generation);
   if (!policy) {

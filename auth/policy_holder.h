@@ -31,6 +31,9 @@ class PolicyHolder {
   /// Not older than every change that was acknowledged before the call. While nothing changes it takes no lock that
   /// another thread holds and touches no count that another one does. Errors: those of the identities.
   Task<std::shared_ptr<const Policy>> current();
+  /// The same in place, for who just took that version of the identities; null when it is not at hand. What it answers
+  /// may live no longer than this.
+  std::shared_ptr<const Policy> recall(std::uint64_t identities_version);
   void set_configured(std::vector<Role> roles, std::vector<Grant> grants);
   /// Moves with set_configured().
   std::uint64_t generation() const { return shared_->generation.load(std::memory_order_acquire); }

@@ -68,6 +68,12 @@ registry::SecretHash hash_of(std::string_view raw) {
   return hash;
 }
 
+/// The token's own times, without the leeway that other clocks have.
+void narrow(Validity& validity, const Claims& claims) {
+  validity.from(std::max(claims.issued_at, claims.not_before.value_or(claims.issued_at)));
+  validity.until(claims.expires);
+}
+
 Error not_good(const char* why) {
   return make_error(ErrorCode::unauthorized, "the refresh token is not good", why);
 }
@@ -121,12 +127,22 @@ Result<BearerChallenge> TokenService::challenge(const RequestOrigin& origin) con
   return BearerChallenge::make(realm, service(origin));
 }
 
-Task<std::shared_ptr<const VerifiedToken>> TokenService::verify(std::string token, RequestOrigin origin) {
-  if (outside_ != nullptr) co_return outside_->verify(token, parts_.clock.wall());
+Task<std::shared_ptr<const VerifiedToken>> TokenService::verify(std::string token, RequestOrigin origin,
+                                                                Validity* validity) {
+  if (outside_ != nullptr) {
+    auto verified = outside_->verify(token, parts_.clock.wall());
+    if (verified && validity != nullptr) narrow(*validity, (*verified)->claims);
+    co_return verified;
+  }
   BERTH_CO_TRY(const TokenKeys::Ring ring, co_await keys_.current());
   const WallTime now = parts_.clock.wall();
   const auto find_key = [&ring, now](std::string_view id) { return ring->find(id, now); };
-  co_return verifier_.verify(token, service(origin), find_key, now);
+  auto verified = verifier_.verify(token, service(origin), find_key, now);
+  if (verified && validity != nullptr) {
+    narrow(*validity, (*verified)->claims);
+    validity->until(ring->known_until((*verified)->claims.key_id));
+  }
+  co_return verified;
 }
 
 Task<TokenAnswer> TokenService::issue(Principal principal, std::shared_ptr<const Policy> policy, TokenWish wish) {

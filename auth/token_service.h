@@ -17,6 +17,7 @@
 #include "auth/scope.h"
 #include "auth/token_issuer.h"
 #include "auth/token_keys.h"
+#include "auth/validity.h"
 #include "base/env.h"
 #include "base/task.h"
 
@@ -75,8 +76,10 @@ class TokenService {
   Result<BearerChallenge> challenge(const RequestOrigin& origin) const;
 
   /// Is this a good access token for this service? AccessControl says who its bearer is now. Never waits for the disk
-  /// once the keys are known. Errors: unauthorized, as verify_jwt(); those of the identities.
-  Task<std::shared_ptr<const VerifiedToken>> verify(std::string token, RequestOrigin origin);
+  /// once the keys are known. `validity`, if any, outlives the wait and is narrowed to when the answer is the same.
+  /// Errors: unauthorized, as verify_jwt(); those of the identities.
+  Task<std::shared_ptr<const VerifiedToken>> verify(std::string token, RequestOrigin origin,
+                                                    Validity* validity = nullptr);
 
   /// A token that holds what `policy` and its own ceiling allow the principal of what is wished; a refresh token when
   /// that is wished and may be. Errors: request_invalid (too much for one token), unavailable; those of the identities.

@@ -52,7 +52,7 @@ void VerifiedCache::erase(Entries::iterator entry) {
 }
 
 VerifiedCache::Lookup VerifiedCache::look_up(std::string_view user, std::string_view password, SteadyTime now) {
-  Lookup lookup{.known = false, .mac = hmac_->of(user, password), .epoch = 0};
+  Lookup lookup{.known = false, .until = {}, .mac = hmac_->of(user, password), .epoch = 0};
   const std::lock_guard lock(mutex_);
   lookup.epoch = epoch_;
   // The MAC cannot be chosen by a caller, so that how long the search takes tells nothing about others.
@@ -64,6 +64,7 @@ VerifiedCache::Lookup VerifiedCache::look_up(std::string_view user, std::string_
   }
   entries_.splice(entries_.begin(), entries_, found->second);
   lookup.known = true;
+  lookup.until = found->second->until;
   return lookup;
 }
 

@@ -33,6 +33,7 @@ class VerifiedCache {
   using Mac = std::array<std::byte, 32>;
   struct Lookup {
     bool known = false;       ///< right, and checked not long ago
+    SteadyTime until{};       ///< of what is known: when it is to be checked again
     Mac mac{};                ///< the rest is for remember()
     std::uint64_t epoch = 0;
   };

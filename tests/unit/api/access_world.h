@@ -135,7 +135,7 @@ class AccessWorld {
   }
   /// An access token, as the token endpoint gives it to whoever shows that.
   std::string access_token(const Shown& shown, const std::string& scope) {
-    auth::Principal asking = must(access_->identify(caller(shown)));
+    auth::Principal asking = *must(access_->identify(caller(shown)));
     std::vector<auth::Scope> scopes;
     REQUIRE(auth::parse_scopes(scope, scopes).has_value());
     auth::TokenWish wish{.service = tokens_->service({kHost, true}), .scopes = std::move(scopes)};

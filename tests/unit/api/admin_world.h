@@ -196,7 +196,6 @@ class AdminWorld {
                     .backends = &backends,
                     .actor = me.as_actor(request.id),
                     .principal = me,
-                    .caller = {},
                     .target = std::move(parsed),
                     .query = std::move(query)};
     co_return co_await match.route->handle(context);
