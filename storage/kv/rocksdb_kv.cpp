@@ -22,6 +22,7 @@
 #include "storage/kv/disk_probe.h"
 #include "storage/kv/rocksdb_metrics.h"
 #include "storage/kv/wal_check.h"
+#include "storage/kv/zeroed_logs.h"
 #include "storage/measured_file_system.h"
 
 namespace berth::kv {
@@ -165,6 +166,12 @@ rocksdb::ColumnFamilyOptions family_options(Access access, const RocksDbOptions&
   family.level_compaction_dynamic_level_bytes = true;  // about 1.1 bytes on disk for each live one
   family.compression = rocksdb::kLZ4Compression;       // keys repeat ids and manifests repeat words
 
+  const auto filter = [&table, &family] {
+    // HEAD asks for what is not there, and a push looks before it writes: 1 % go further.
+    table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+    family.memtable_whole_key_filtering = true;
+    family.memtable_prefix_bloom_size_ratio = 0.01;  // ten bits a key when it is full of small records
+  };
   const auto many_deletes = [&family] {
     // A file of which half is deletions is compacted at once: scans from the front must not wade through them.
     family.table_properties_collector_factories.push_back(
@@ -172,11 +179,11 @@ rocksdb::ColumnFamilyOptions family_options(Access access, const RocksDbOptions&
   };
   switch (access) {
     case Access::point:
-      table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));  // HEAD asks for what is not there: 1 % go further
+      filter();
       break;
     case Access::scan:
-      table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));  // these are looked up by whole key too
-      table.block_size = 16 << 10;                                   // a page of a list is a few reads
+      filter();                       // these are looked up by whole key too
+      table.block_size = 16 << 10;  // a page of a list is a few reads
       break;
     case Access::large:
       table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
@@ -206,6 +213,7 @@ struct Database {
   const rocksdb::Snapshot* take_snapshot(RocksView* view, std::list<RocksView*>::iterator& position);
   void release_snapshot(const rocksdb::Snapshot* snapshot, std::list<RocksView*>::iterator position);
 
+  std::unique_ptr<rocksdb::Env> env;  ///< the database's, when it has one of its own
   std::unique_ptr<rocksdb::DB> db;
   std::shared_ptr<rocksdb::Statistics> statistics;  ///< may be null
   std::vector<rocksdb::ColumnFamilyHandle*> all_handles;  ///< owned until close(): RocksDB's default family, then ours
@@ -513,7 +521,7 @@ Result<std::vector<std::string>> existing_families(rocksdb::Env& env, const rock
 
 Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions options) {
   const std::string directory = options.directory.string();
-  const rocksdb::DBOptions db_options = database_options(options);
+  rocksdb::DBOptions db_options = database_options(options);
 
   BERTH_TRY(const auto names, existing_families(*db_options.env, db_options, directory));
   for (const std::string& name : names) {
@@ -533,6 +541,10 @@ Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions option
   }
 
   auto database = std::make_shared<Database>();
+  if (db_options.allow_fallocate) {
+    database->env = zeroed_logs(*db_options.env);
+    db_options.env = database->env.get();
+  }
   rocksdb::DB* raw = nullptr;
   // A store from before gets the families that it lacks one by one, each with several syncs. A new one gets them together,
   // which is most of the time of a first start; cut short it is a store that lacks families.

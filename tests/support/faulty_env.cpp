@@ -54,13 +54,26 @@ class FaultyEnv::Disk {
     }
   }
   void appended(const std::string& path, std::size_t bytes) { files_[path].size += bytes; }
+  /// Before bytes are written at `offset`: what they replace comes back if they are lost.
+  void writing(const std::string& path, std::uint64_t offset, std::size_t bytes) {
+    File& file = files_[path];
+    if (offset >= file.size) return;
+    std::string old(std::min<std::uint64_t>(bytes, file.size - offset), '\0');
+    std::ifstream stream(path, std::ios::binary);
+    stream.seekg(static_cast<std::streamoff>(offset)).read(old.data(), static_cast<std::streamsize>(old.size()));
+    file.replaced.push_back({offset, std::move(old)});
+  }
+  void written(const std::string& path, std::uint64_t end) { files_[path].size = std::max(files_[path].size, end); }
   void resized(const std::string& path, std::uint64_t size) {
     if (const auto found = files_.find(path); found != files_.end()) {
       found->second.size = size;
       found->second.synced = std::min(found->second.synced, size);
     }
   }
-  void synced(const std::string& path) { files_[path].synced = files_[path].size; }
+  void synced(const std::string& path) {
+    files_[path].synced = files_[path].size;
+    files_[path].replaced.clear();
+  }
   void directory_synced(const std::string& directory) {
     std::erase_if(changes_, [&](const Change& change) {
       return std::filesystem::path(change.path).parent_path() == std::filesystem::path(directory);
@@ -92,9 +105,14 @@ class FaultyEnv::Disk {
   }
 
  private:
+  struct Replaced {
+    std::uint64_t offset = 0;
+    std::string old;
+  };
   struct File {
     std::uint64_t size = 0;
     std::uint64_t synced = 0;
+    std::vector<Replaced> replaced = {};  ///< since the last sync, in order
   };
   struct Change {
     std::string path;
@@ -102,20 +120,40 @@ class FaultyEnv::Disk {
     std::optional<std::string> replaced;  ///< what stood there before the rename
   };
 
+  /// Of what is left behind the last sync any page may not have been written.
+  void lose_tail(int fd, std::uint64_t synced, std::uint64_t left) {
+    for (std::uint64_t page = synced / kPageBytes * kPageBytes; page < left; page += kPageBytes) {
+      if (random_() % 3 != 0) continue;
+      const std::uint64_t begin = std::max(page, synced);
+      const std::string zeros(std::min(page + kPageBytes, left) - begin, '\0');
+      if (pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(begin)) < 0) break;
+    }
+  }
+
+  /// Any page that was written over since the last sync may be what it was.
+  void lose_replacements(int fd, const File& file, std::uint64_t left) {
+    std::map<std::uint64_t, bool> lost;  // by page
+    for (auto replaced = file.replaced.rbegin(); replaced != file.replaced.rend(); ++replaced) {
+      const std::uint64_t end = std::min(replaced->offset + replaced->old.size(), left);
+      for (std::uint64_t at = replaced->offset; at < end;) {
+        const std::uint64_t next = std::min(end, (at / kPageBytes + 1) * kPageBytes);
+        const auto [page, fresh] = lost.try_emplace(at / kPageBytes);
+        if (fresh) page->second = random_() % 3 == 0;
+        const char* const old = replaced->old.data() + (at - replaced->offset);
+        if (page->second && pwrite(fd, old, next - at, static_cast<off_t>(at)) < 0) return;
+        at = next;
+      }
+    }
+  }
+
   [[noreturn]] void cut_power() {
     for (const auto& [path, file] : files_) {
-      if (file.synced >= file.size) continue;
-      const std::uint64_t left = file.synced + random_() % (file.size - file.synced + 1);
-      if (truncate(path.c_str(), static_cast<off_t>(left)) != 0) continue;
-      // Of what is left behind the last sync any page may not have been written.
       const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
-      for (std::uint64_t page = file.synced / 4096 * 4096; fd >= 0 && page < left; page += 4096) {
-        if (random_() % 3 != 0) continue;
-        const std::uint64_t begin = std::max(page, file.synced);
-        const std::string zeros(std::min(page + 4096, left) - begin, '\0');
-        if (pwrite(fd, zeros.data(), zeros.size(), static_cast<off_t>(begin)) < 0) break;
-      }
-      if (fd >= 0) close(fd);
+      if (fd < 0) continue;
+      const std::uint64_t left = file.synced + random_() % (file.size - std::min(file.size, file.synced) + 1);
+      if (file.size > file.synced && ftruncate(fd, static_cast<off_t>(left)) == 0) lose_tail(fd, file.synced, left);
+      lose_replacements(fd, file, left);
+      close(fd);
     }
     // File systems keep the order of such changes: the later ones are gone.
     for (std::size_t lost = random_() % (changes_.size() + 1); lost > 0; --lost, changes_.pop_back()) {
@@ -130,6 +168,8 @@ class FaultyEnv::Disk {
     }
     _exit(kPowerCutExit);
   }
+
+  static constexpr std::uint64_t kPageBytes = 4096;
 
   const DiskFault fault_;
   const std::uint64_t at_operation_;
@@ -274,6 +314,19 @@ class FaultyEnv::Files final : public rocksdb::FileSystemWrapper {
                     IODebugContext* debug) override {
       return disk_->operate(true,
                             [&] { return noted(target()->Append(data, options, verification, debug), data.size()); });
+    }
+    IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions& options,
+                              IODebugContext* debug) override {
+      return disk_->operate(true, [&] {
+        disk_->writing(path_, offset, data.size());
+        auto status = target()->PositionedAppend(data, offset, options, debug);
+        if (status.ok()) disk_->written(path_, offset + data.size());
+        return status;
+      });
+    }
+    IOStatus PositionedAppend(const Slice& data, uint64_t offset, const IOOptions& options,
+                              const rocksdb::DataVerificationInfo& /*checksum*/, IODebugContext* debug) override {
+      return PositionedAppend(data, offset, options, debug);
     }
     IOStatus Truncate(uint64_t size, const IOOptions& options, IODebugContext* debug) override {
       return disk_->operate(false, [&] {

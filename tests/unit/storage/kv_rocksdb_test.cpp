@@ -80,6 +80,12 @@ std::string read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
+/// What a log holds, without the zeros ahead of it.
+std::string read_log(const fs::path& path) {
+  std::string bytes = read_file(path);
+  bytes.resize(bytes.find_last_not_of('\0') + 1);
+  return bytes;
+}
 void write_file(const fs::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
@@ -171,12 +177,12 @@ TEST_CASE("rocksdb: a torn tail is dropped quietly, damage before it is an error
     REQUIRE(logs.size() == 1);
     for (std::uint64_t number = 1; number <= 5; ++number) {
       write_change(*store, number, std::string(number % 2 == 1 && number > 1 ? 100'000 : 100, 'v'));
-      ends.push_back(fs::file_size(logs[0]));
+      ends.push_back(read_log(logs[0]).size());
     }
     copy_live(live.path() / "db", crashed);
   }
   const fs::path log = files_ending(crashed, ".log").at(0);
-  const std::string whole = read_file(log);
+  const std::string whole = read_log(log);
   REQUIRE(whole.size() == ends[5]);
   const auto zero = [](std::string& bytes, std::uint64_t begin, std::uint64_t end) {
     std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(begin), bytes.begin() + static_cast<std::ptrdiff_t>(end), 0);
@@ -231,6 +237,28 @@ TEST_CASE("rocksdb: a torn tail is dropped quietly, damage before it is an error
   }
 }
 
+TEST_CASE("rocksdb: a log that is open has zeros ahead of what is written, and none when it was closed") {
+  TempDirectory directory;
+  {
+    auto store = must_open(directory.path());
+    const fs::path log = files_ending(directory.path(), ".log").at(0);
+    write_change(*store, 1, "v");
+    const auto size = fs::file_size(log);
+    CHECK(size > read_log(log).size() + 30'000);
+    write_change(*store, 2, "v");
+    CHECK(fs::file_size(log) == size);
+    for (std::uint64_t number = 3; number <= 40; ++number) {
+      write_change(*store, number, std::string(100'000, 'v'));
+      CHECK(fs::file_size(log) >= read_log(log).size());
+      CHECK(fs::file_size(log) <= read_log(log).size() + (64 << 10));
+    }
+  }
+  for (const fs::path& log : files_ending(directory.path(), ".log")) {
+    CHECK(fs::file_size(log) == read_log(log).size());
+  }
+  CHECK(changes_in(*must_open(directory.path())) == 40);
+}
+
 TEST_CASE("rocksdb: damage in an older log is an error when a newer one holds changes") {
   TempDirectory live;
   const fs::path first = live.path() / "first";
@@ -248,7 +276,7 @@ TEST_CASE("rocksdb: damage in an older log is an error when a newer one holds ch
   }
   const auto logs = files_ending(second, ".log");
   REQUIRE(logs.size() == 2);
-  std::string bytes = read_file(logs[0]);
+  std::string bytes = read_log(logs[0]);
   bytes.pop_back();
   write_file(logs[0], bytes);
   CHECK(open_store(second).failed_with(ErrorCode::corrupt));
