@@ -135,7 +135,7 @@ Result<void> add_manifest(Index& index, Repository& repository, const PutManifes
 Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
   Index index(transaction, CommandKind::put_manifest, context);
   const ObjectKey key{ObjectKind::manifest, digest};
-  BERTH_TRY(const auto found, find_repository(index, name_space, repository.text()));
+  BERTH_TRY(auto found, find_repository(index, name_space, repository.text()));
   BERTH_TRY(auto object, index.get(key));
   const ContentKey content{key.kind, key.digest};
   bool stored = false;
@@ -157,8 +157,10 @@ Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
     error.subjects = std::move(missing);
     return error;
   }
-  BERTH_TRY(const auto target_now, current_target(index, found, reference, record));
-  BERTH_CHECK(check_precondition(precondition, target_now));
+  if (precondition.any()) {
+    BERTH_TRY(const auto target_now, current_target(index, found, reference, record));
+    BERTH_CHECK(check_precondition(precondition, target_now));
+  }
   const auto* tag = std::get_if<oci::Tag>(&reference);
   if (tag != nullptr) BERTH_CHECK(check_overwrite(index, found, *tag, may_overwrite, digest));
   for (const PushedTag& extra : extra_tags) {
@@ -167,7 +169,10 @@ Result<PutManifest::Outcome> PutManifest::apply(kv::Transaction& transaction) {
 
   Outcome outcome;
   outcome.created = !record || record->state != ManifestState::live;
-  BERTH_TRY(Repository target, find_or_create_repository(index, name_space, repository.text()));
+  if (!found) {
+    BERTH_TRY(found, create_repository(index, name_space, repository.text()));
+  }
+  Repository& target = *found;
   if (!stored) index.put_content(content, *body);
   if (object && object->state != ObjectState::live) {
     BERTH_CHECK(add_to_total(index, Total::quarantined, -1));

@@ -62,6 +62,10 @@ Result<std::optional<Repository>> find_repository(const Index& index, NamespaceI
 Result<Repository> find_or_create_repository(Index& index, NamespaceId name_space, std::string_view name) {
   BERTH_TRY(auto found, find_repository(index, name_space, name));
   if (found) return *std::move(found);
+  return create_repository(index, name_space, name);
+}
+
+Result<Repository> create_repository(Index& index, NamespaceId name_space, std::string_view name) {
   Repository made;
   BERTH_TRY(made.id, index.next(Counter::repositories));
   made.record.name_space = name_space;

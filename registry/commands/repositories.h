@@ -31,8 +31,10 @@ struct Repository {
 Result<std::optional<Repository>> find_repository(const Index& index, NamespaceId name_space, std::string_view name);
 /// Any repository by its id, deleted ones too. Empty when it is gone for good.
 Result<std::optional<Repository>> load_repository(const Index& index, RepositoryId id);
-/// Makes it when it is not there. Once a command calls this it no longer refuses.
+/// Once a command calls one of these it no longer refuses. The first makes it when it is not there; the second is for who
+/// knows that it is not.
 Result<Repository> find_or_create_repository(Index& index, NamespaceId name_space, std::string_view name);
+Result<Repository> create_repository(Index& index, NamespaceId name_space, std::string_view name);
 
 /// The last step of a command on a repository: writes its figures and its project's, puts it into the catalog or takes
 /// it out, and lets it go when it holds nothing any more.

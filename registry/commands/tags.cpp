@@ -29,6 +29,9 @@ void remove_rows(Index& index, RepositoryId repository, const std::string& tag, 
 /// The number of the tag's newest log entry; 0 when it never had one. It outlives the tag, so that a version is never
 /// given twice.
 Result<std::uint64_t> last_version(const Index& index, RepositoryId repository, const std::string& tag) {
+  // Histories are kept whole. Most tags are new, and to look up what is not there costs less than to begin a scan.
+  BERTH_TRY(const auto first, index.get(TagLogKey{repository, tag, 1}));
+  if (!first) return std::uint64_t{0};
   const kv::KeyRange range = kv::prefix_range(TagLogKey::prefix(repository, tag));
   BERTH_TRY(const auto cursor, index.reader().scan(TagLogKey::kFamily, range, kv::Direction::backward));
   std::optional<std::string> newest;
