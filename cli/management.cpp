@@ -39,6 +39,7 @@ Management::Management(CLI::App& app) : typed_(std::make_unique<Typed>()) {
   add_grant_commands(app, *this);
   add_access_commands(app, *this);
   add_switch_commands(app, *this);
+  add_metrics_command(app, *this);
 }
 
 Management::~Management() = default;

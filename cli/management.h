@@ -52,6 +52,7 @@ void add_role_commands(CLI::App& app, Management& management);
 void add_grant_commands(CLI::App& app, Management& management);
 void add_access_commands(CLI::App& app, Management& management);
 void add_switch_commands(CLI::App& app, Management& management);
+void add_metrics_command(CLI::App& app, Management& management);
 
 /// "team/**:pull,push": what one line of a token's or robot's limit says.
 struct ScopeText {

@@ -88,6 +88,7 @@ class Commands:
             server.client().push_image("team/app", "1", [b"layer"])
             check(berth("repo", "ls", "--data", data)[0] == "team/app\n", "repo ls")
             check(berth("tag", "ls", "team/app", "--socket", path, "-o", "json")[0] == '[\n  "1"\n]\n', "tag ls")
+            check("\nberth_storage_tags 1\n" in berth("metrics", "--data", data)[0], "metrics")
             server.kill()
             check(os.path.exists(path), "a killed server leaves its socket")
             _, err = berth("repo", "ls", "--data", data, code=6)
@@ -136,6 +137,9 @@ class Commands:
             check([u["name"] for u in users] == ["admin"] and "password" not in users[0], users)
             berth("user", "list", *there, stdin="wrong password\n", code=4)
             berth("user", "list", "--server", f"http://{server.address}", code=4)
+            berth("metrics", "--server", f"http://{server.address}", code=4)
+            check("\nberth_ready 1\n" in berth("metrics", *there, stdin=login)[0], "metrics of an administrator")
+            check("\nberth_ready 1\n" in berth("metrics", *here)[0], "metrics by the socket")
             berth("user", "show", "nobody", *there, stdin=login, code=3)
             berth("user", "disable", "admin", *there, stdin=login, code=5)  # nobody would be left who may
             me = berth("access", "me", *there, stdin=login)[0]
@@ -187,7 +191,7 @@ def main():
     work = tempfile.mkdtemp(prefix="berth-commands-")
     try:
         commands = Commands(work)
-        for name in ("local_socket", "deep_folder", "strangers"):
+        for name in ("local_socket", "deep_folder", "strangers", "accounts"):
             if not sys.argv[1:] or name in sys.argv[1:]:
                 report.case(name, getattr(commands, name))
     finally:

@@ -177,7 +177,7 @@ TEST_CASE("wrong arguments are told to a person") {
   auto row = GENERATE(values<Row>({
       {{"versoin"},
        "berth: versoin: unknown command; expected serve, config, health, doctor, certs, client-config, version, completion, man, "
-       "repo, tag, user, group, robot, token, role, grant, access, read-only, log; did you mean version?\n"
+       "repo, tag, user, group, robot, token, role, grant, access, read-only, log, metrics; did you mean version?\n"
        "See berth --help.\n"},
       {{"repo", "list"},
        "berth repo: list: unknown command; expected ls, rm; did you mean ls?\nSee berth repo --help.\n"},
