@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/data_formats.h"
 #include "config/settings.h"
 
 namespace berth::cli {
@@ -42,6 +43,8 @@ struct Program {
   std::function<std::optional<std::string>(const std::string& prompt)> read_secret = {};
   /// Looks at settings that were read well (config::Sources::check); empty: nobody does.
   std::vector<config::Finding> (*check)(const config::Settings&) = nullptr;
+  /// Looks into a data directory's index, which may be in use; empty: nobody does.
+  Result<DataFormats> (*data_formats)(const std::string& index) = nullptr;
 };
 
 /// Parses the arguments and does what they say. Answers an ExitCode, or what `serve` answered. Throws nothing.

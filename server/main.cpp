@@ -22,6 +22,7 @@
 #include "cli/cli.h"
 #include "cli/terminal.h"
 #include "config/settings.h"
+#include "registry/data_format.h"
 #include "registry/registry.h"
 #include "server/accounts.h"
 #include "server/assemble.h"
@@ -102,6 +103,13 @@ void start_log(const config::Settings& settings) {
 
 void log_error(std::string_view message, const Error& error) {
   log::error(message, {{"error", error.message}, {"detail", error.log_detail}});
+}
+
+Result<cli::DataFormats> data_formats(const std::string& index) {
+  BERTH_TRY(const auto formats, registry::read_data_formats(index));
+  cli::DataFormats told{.known = {formats.known.major, formats.known.minor}, .foreign_part = formats.foreign_family};
+  if (formats.there) told.there = {formats.there->major, formats.there->minor};
+  return told;
 }
 
 [[noreturn]] void die(const Error& error) {
@@ -253,7 +261,7 @@ int serve(const cli::ServeCall& call) {
 
 int main(int argc, char** argv) {
   cli::Program program{BERTH_VERSION, serve, {}, std::cin, std::cout, std::cerr, ::isatty(STDIN_FILENO) == 1,
-                       cli::read_secret_from_terminal, server::check_settings};
+                       cli::read_secret_from_terminal, server::check_settings, data_formats};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     std::string_view line(*entry);
     std::size_t equals = line.find('=');

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/data_formats.h"
 #include "cli/doctor/findings.h"
 #include "config/settings.h"
 
@@ -42,11 +43,15 @@ void judge_disk(const DiskFacts& facts, const config::Settings& settings, Findin
 
 struct DataFacts {
   bool usable = false;  ///< it is there, or can be made
+  bool indexed = false; ///< it has an index
   bool held = false;    ///< a berth has it open
   pid_t running = 0;    ///< which process; 0: none, or one that cannot be seen from here
 };
 /// Owner, mode, contents and lock of the data directory.
 DataFacts check_data(const config::Settings& settings, Findings& findings);
+
+/// Can this berth open what is there? `held`: a berth has it open.
+void judge_format(const Result<DataFormats>& formats, bool held, Findings& findings);
 
 /// What the settings allow and had better not.
 void check_settings(const config::Settings& settings, Findings& findings);

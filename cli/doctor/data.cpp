@@ -214,7 +214,8 @@ DataFacts check_data(const config::Settings& settings, Findings& findings) {
   }
   facts.usable = true;
   judge_owner(path, info, findings);
-  if (::access((path + "/index/CURRENT").c_str(), F_OK) == 0)
+  facts.indexed = ::access((path + "/index/CURRENT").c_str(), F_OK) == 0;
+  if (facts.indexed)
     findings.ok("data.directory", path + " has an index");
   else if (fs::exists(path + "/blobs"))
     findings.problem("data.index", path + " has blobs and no index: nothing says which images they are of",
@@ -226,6 +227,29 @@ DataFacts check_data(const config::Settings& settings, Findings& findings) {
                            : facts.running == 0 ? "a berth has it open"
                                                 : fmt::format("the berth of process {} has it open", facts.running));
   return facts;
+}
+
+void judge_format(const Result<DataFormats>& formats, bool held, Findings& findings) {
+  const std::string check = "data.format";
+  if (!formats) {
+    const auto& what = formats.error().message;
+    if (held)
+      return findings.warning(check, "which format the data has cannot be seen: " + what,
+                              "ask again: the berth that has it open may have changed a file just then");
+    return findings.problem(check, what, "run `berth doctor` as the user that runs berth; if that was it, restore the data directory");
+  }
+  const auto text = [](const DataFormat& one) { return fmt::format("{}.{}", one.major, one.minor); };
+  const auto& known = formats->known;
+  if (!formats->there) return findings.ok(check, "the index says no format yet; the first start writes " + text(known));
+  const auto& there = *formats->there;
+  const auto both = fmt::format("the data has format {}, and this berth reads {}.0 to {}", text(there), known.major, text(known));
+  const auto needed = fmt::format("use a berth that reads format {} (the one that wrote it, or a later one), "
+                                  "or restore a copy of the data directory from before that one ran", text(there));
+  if (there.major > known.major || formats->foreign_part) return findings.problem(check, both + ": it refuses to start", needed);
+  if (there.major < known.major) return findings.problem(check, both + ": there was none of that number", "restore the data directory");
+  if (there.minor > known.minor) return findings.warning(check, both + "; it starts, and leaves alone what it does not know", needed);
+  if (there.minor == known.minor) return findings.ok(check, "the data has format " + text(there));
+  findings.ok(check, fmt::format("{}; the next start makes it {}, and a berth that reads no more than {} cannot open it then", both, text(known), text(there)));
 }
 
 }  // namespace berth::cli

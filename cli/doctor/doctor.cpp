@@ -65,7 +65,7 @@ std::optional<config::Settings> load(const config::Sources& sources, Findings& f
   return std::nullopt;
 }
 
-void look(const DoctorCall& call, Findings& findings) {
+void look(const DoctorCall& call, const Program& program, Findings& findings) {
   const auto settings = load(call.sources, findings);
   if (!settings) {
     judge_machine(read_machine(0), config::Settings{}, findings);
@@ -73,6 +73,8 @@ void look(const DoctorCall& call, Findings& findings) {
   }
   check_settings(*settings, findings);
   const auto data = check_data(*settings, findings);
+  if (data.indexed && program.data_formats != nullptr)
+    judge_format(program.data_formats(settings->data.directory + "/index"), data.held, findings);
   if (data.usable) judge_disk(read_disk(settings->data.directory), *settings, findings);
   const auto machine = read_machine(data.running);
   judge_machine(machine, *settings, findings);
@@ -86,7 +88,7 @@ int doctor(const DoctorCall& call, const Program& program) {
   if (!call.url.empty() && !may_be_server(call.url))
     return usage("--url " + call.url + ": expected http:// or https:// and a host, as https://registry.example.com", program);
   Findings findings;
-  look(call, findings);
+  look(call, program, findings);
   if (call.output == Output::json)
     print_json(program.out, to_json(findings));
   else

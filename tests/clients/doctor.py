@@ -108,7 +108,7 @@ class Doctor:
             url = f"https://localhost:{berth.tls_port}"
             config = self.settings(berth, public_url=url, auth={"users": True})
             said = doctor("--config", config, "--ca", self.ca)
-            for name in ("settings.valid", "data.directory", "data.mode", "data.lock", "machine.kernel", "certificates.key",
+            for name in ("settings.valid", "data.directory", "data.mode", "data.lock", "data.format", "machine.kernel", "certificates.key",
                          "certificates.expiry", "certificates.chain", "certificates.names", "clients.listener", "clients.address",
                          "clients.login", "clients.proxy"):
                 said.has(name, "ok")

@@ -94,6 +94,38 @@ test::Wanted named(const std::string& name = "DNS:r.test") {
 
 }  // namespace
 
+TEST_CASE("the format of the data is told, and which berth it needs") {
+  struct Row {
+    std::string name;
+    Result<DataFormats> formats;
+    bool held;
+    Complaints said;
+    std::string word;  ///< in what is said
+  };
+  const DataFormat known{3, 4};
+  const auto there = [&known](std::uint64_t major, std::uint64_t minor) { return DataFormats{known, DataFormat{major, minor}, false}; };
+  const Row rows[] = {
+      {"none yet", DataFormats{known, std::nullopt, false}, false, {}, "no format yet; the first start writes 3.4"},
+      {"the same", there(3, 4), false, {}, "the data has format 3.4"},
+      {"an older minor", there(3, 2), false, {}, "the next start makes it 3.4, and a berth that reads no more than 3.2 cannot open it"},
+      {"a newer minor", there(3, 5), true, {"warning data.format"}, "use a berth that reads format 3.5"},
+      {"a newer minor with a part that is not known", DataFormats{known, DataFormat{3, 5}, true}, false, {"problem data.format"}, "use a berth that reads format 3.5"},
+      {"a newer major", there(4, 0), false, {"problem data.format"}, "use a berth that reads format 4.0"},
+      {"one that never was", there(2, 9), false, {"problem data.format"}, "none of that number"},
+      {"unreadable", make_error(ErrorCode::corrupt, "the index could not be read"), false, {"problem data.format"}, "could not be read"},
+      {"unreadable just now", make_error(ErrorCode::io_error, "the index could not be read"), true, {"warning data.format"}, "ask again"},
+  };
+  for (const auto& row : rows) {
+    INFO(row.name);
+    Findings findings;
+    judge_format(row.formats, row.held, findings);
+    CHECK(complaints(findings) == row.said);
+    REQUIRE(findings.all().size() == 1);
+    const Finding& only = findings.all().front();
+    CHECK((only.what + ' ' + only.remedy).find(row.word) != std::string::npos);
+  }
+}
+
 TEST_CASE("each fault of a machine is told") {
   struct Row {
     std::string name;
