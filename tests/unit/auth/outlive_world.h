@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "auth/access_control.h"
 #include "auth/secrets.h"
@@ -20,10 +21,11 @@ inline constexpr Argon2Cost kCheap{.iterations = 1, .memory_kib = 8, .lanes = 1}
 
 struct World : IdentityWorld {
   explicit World(std::string htpasswd = {}, const Argon2Cost& made_at = kCheap,
-                 const std::string& public_url = "https://registry.example")
+                 const std::string& public_url = "https://registry.example", std::vector<PasswordMethod> methods = {})
       : cost(made_at) {
     AuthOptions options;
     options.enabled = true;
+    options.methods = std::move(methods);
     options.passwords.cost = cost;
     options.htpasswd_file = std::move(htpasswd);
     auto service = TokenService::create({}, public_url, {identities(), pool, clock, entropy});

@@ -276,6 +276,26 @@ TEST_CASE("a user of a file is known until the file is looked at again") {
   std::filesystem::remove(file);
 }
 
+TEST_CASE("a user is known until a file that is asked before is looked at again") {
+  const std::string file =
+      std::filesystem::temp_directory_path() / ("berth-before-" + std::to_string(::getpid()) + ".htpasswd");
+  std::ofstream(file) << "# nobody\n";
+  World w(file, kCheap, "", {PasswordMethod::htpasswd, PasswordMethod::users});
+  w.add_user("alice", "password");
+  w.give("user:alice", "team/**");
+  Caller alice = World::basic("alice", "password");
+  w.clock.advance(5s);
+  for (int i = 0; i < 2; ++i) REQUIRE(w.pulls(alice, "team/app").empty());
+  w.clock.advance(1s - kMoment);
+  alice.host = "other.example";  // known from now on, not from before
+  for (int i = 0; i < 2; ++i) REQUIRE(w.pulls(alice, "team/app").empty());
+  REQUIRE(w.recalls(alice));
+  std::ofstream(file) << "alice:$2y$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n";
+  w.clock.advance(kMoment);
+  CHECK(w.pulls(alice, "team/app") == "unauthorized");
+  std::filesystem::remove(file);
+}
+
 TEST_CASE("what was refused is refused by a look each time") {
   People w;
   w.meet({w.password});
