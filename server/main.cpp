@@ -107,7 +107,8 @@ void log_error(std::string_view message, const Error& error) {
 
 Result<cli::DataFormats> data_formats(const std::string& index) {
   BERTH_TRY(const auto formats, registry::read_data_formats(index));
-  cli::DataFormats told{.known = {formats.known.major, formats.known.minor}, .foreign_part = formats.foreign_family};
+  cli::DataFormats told{
+      .known = {formats.known.major, formats.known.minor}, .there = {}, .foreign_part = formats.foreign_family};
   if (formats.there) told.there = {formats.there->major, formats.there->minor};
   return told;
 }
