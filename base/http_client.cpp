@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <mutex>
 #include <thread>
 
@@ -204,6 +205,39 @@ Error explain(const Transfer& transfer, CURLcode code) {
   }
 }
 
+/// "registry.example.com" and 5000 of "https://registry.example.com:5000/v2/".
+void set_server(trace::Span& span, std::string_view url) {
+  const bool tls = url.starts_with("https://");
+  std::string_view authority = url.substr(url.find("//") + 2);
+  authority = authority.substr(0, authority.find_first_of("/?#"));
+  const std::size_t colon = authority.find(':', authority.starts_with('[') ? authority.find(']') : 0);
+  int port = tls ? 443 : 80;
+  if (colon != std::string_view::npos) {
+    const std::string_view digits = authority.substr(colon + 1);
+    std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  }
+  span.set("server.address", authority.substr(0, colon));
+  span.set("server.port", port);
+}
+
+/// As OpenTelemetry's conventions for HTTP clients have it. A query may hold what nobody else should read.
+trace::Span begin_span(const HttpRequest& request) {
+  trace::Span span(request.trace, trace::Kind::client, request.method);
+  if (!span) return span;
+  span.set("http.request.method", request.method);
+  span.set("url.full", std::string_view(request.url).substr(0, request.url.find_first_of("?#")));
+  set_server(span, request.url);
+  return span;
+}
+
+void end_span(trace::Span& span, const Result<HttpResponse>& answer) {
+  if (!span) return;
+  if (answer) span.set("http.response.status_code", answer->status);
+  if (!answer) span.fail(to_string(answer.error().code));
+  else if (answer->status >= 400) span.fail(std::to_string(answer->status));
+  span.end();
+}
+
 Error stopping() { return make_error(ErrorCode::aborted, "berth is stopping"); }
 
 }  // namespace
@@ -379,6 +413,8 @@ std::size_t HttpClient::in_flight() const { return loop_->in_flight(); }
 Task<HttpResponse> HttpClient::send(HttpRequest request) {
   std::shared_ptr<Loop> loop = loop_;
   BERTH_CO_CHECK(check(request));
+  trace::Span span = begin_span(request);
+  for (auto& header : span.below().headers()) request.headers.push_back(std::move(header));
   auto start = [loop = std::move(loop), request = std::move(request)](Waiting waiting) mutable {
     std::weak_ptr<Loop> weak = loop;
     auto wake = [weak] {
@@ -387,7 +423,9 @@ Task<HttpResponse> HttpClient::send(HttpRequest request) {
     waiting->on_cancel(std::move(wake));
     loop->start(std::move(request), std::move(waiting));
   };
-  co_return co_await completion_of<HttpResponse>(std::move(start));
+  auto answer = co_await completion_of<HttpResponse>(std::move(start));
+  end_span(span, answer);
+  co_return answer;
 }
 
 Task<HttpResponse> HttpClient::get(HttpRequest request) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/reach.h"
+#include "base/span.h"
 #include "base/task.h"
 
 namespace berth {
@@ -34,6 +35,7 @@ struct HttpRequest {
   bool allow_http = false;     ///< else https alone, in redirects too
   std::string ca_file = {};    ///< PEM; trusted instead of the system's roots. Read for each new connection
   Reach reach = Reach::internet;
+  trace::Parent trace = {};  ///< what it is asked for: gets a span of the request, and the other side hears of the trace
 };
 
 struct HttpResponse {

@@ -8,14 +8,16 @@
 #include <thread>
 
 #include "tests/support/http_peer.h"
+#include "tests/support/kept_spans.h"
 #include "tests/support/run_task.h"
+#include "tests/support/seeded_entropy.h"
 #include "tests/support/test_authority.h"
 
 namespace berth {
 namespace {
 
 using namespace std::chrono_literals;
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 
 PeerReply hello(const PeerRequest&) { return {.body = "hello"}; }
 
@@ -24,7 +26,7 @@ HttpRequest to(const HttpPeer& peer, const std::string& path = "/") {
 }
 
 bool eventually(const std::function<bool()>& holds) {
-  for (const auto end = Clock::now() + 5s; Clock::now() < end; std::this_thread::sleep_for(2ms))
+  for (const auto end = Steady::now() + 5s; Steady::now() < end; std::this_thread::sleep_for(2ms))
     if (holds()) return true;
   return holds();
 }
@@ -241,9 +243,9 @@ TEST_CASE("answers that are too large, too slow or none") {
     request.response_bytes_max = 1000;
     request.timeout = 300ms;
     if (row.path == std::string_view("/endless")) request.timeout = 10s;
-    const auto began = Clock::now();
+    const auto began = Steady::now();
     const auto answer = run_task(client.send(request));
-    CHECK(Clock::now() - began < 5s);
+    CHECK(Steady::now() - began < 5s);
     REQUIRE(answer.failed_with(ErrorCode::unavailable));
     CHECK(answer.error().message == row.message);
     CHECK(answer.error().log_detail.find(peer.url(row.path)) != std::string::npos);
@@ -284,10 +286,10 @@ TEST_CASE("the HTTP client bounds what is in flight, and its end answers it") {
   std::thread runner([&context] { context.run(); });
   CHECK(eventually([&] { return many.refused == 2 && peer.requests().size() == 3; }));
   CHECK(client->in_flight() == 3);
-  const auto began = Clock::now();
+  const auto began = Steady::now();
   client.reset();
   runner.join();
-  CHECK(Clock::now() - began < 3s);
+  CHECK(Steady::now() - began < 3s);
   CHECK(many.aborted == 3);
   CHECK(many.good == 0);
 }
@@ -303,12 +305,67 @@ TEST_CASE("a cancelled request ends at once and frees its place") {
   asio::co_spawn(context, client.send(to(peer, "/slow")), handler);
   asio::steady_timer timer(context, 100ms);
   timer.async_wait([&signal](boost::system::error_code) { signal.emit(asio::cancellation_type::terminal); });
-  const auto began = Clock::now();
+  const auto began = Steady::now();
   context.run();
-  CHECK(Clock::now() - began < 3s);
+  CHECK(Steady::now() - began < 3s);
   CHECK(many.good + many.refused == 0);
   CHECK(eventually([&] { return client.in_flight() == 0; }));
   CHECK(run_task(client.send(to(peer)))->body == "x");
+}
+
+TEST_CASE("what is asked for a request is told in its trace, and the other side hears of it") {
+  HttpPeer peer([](const PeerRequest& request) { return PeerReply{.status = request.target == "/no" ? 404u : 200u}; });
+  HttpClient client;
+  test::SeededEntropy entropy(3);
+  test::KeptSpans kept;
+  const auto header = [&peer](const std::string& name) {
+    const std::string head = peer.requests().back().head;
+    const std::size_t at = head.find("\r\n" + name + ": ");
+    return at == head.npos ? "" : head.substr(at + name.size() + 4, head.find("\r\n", at + 2) - at - name.size() - 4);
+  };
+  struct Row {
+    const char* name;
+    double ratio;
+    std::string url;
+    const char* error;  ///< "-": none
+    const char* status;
+    bool arrives = true;
+  };
+  const auto nobody = "http://127.0.0.1:" + std::to_string(closed_port()) + "/gone";
+  const std::vector<Row> rows = {{"good", 1, peer.url("/keys?secret=1"), "-", "200"},
+                                 {"an answer that is none", 1, peer.url("/no"), "404", "404"},
+                                 {"nobody there", 1, nobody, "unavailable", "-", false},
+                                 {"not sampled", 0, peer.url("/keys"), "-", "-"}};
+  for (const Row& row : rows) {
+    INFO(row.name);
+    const trace::Tracer tracer({.ratio = row.ratio}, entropy, kept);
+    trace::Span span = tracer.begin(std::nullopt, "");
+    const auto here = *span.below().context();
+    const std::size_t before = kept.size();
+    HttpRequest request{.url = row.url, .allow_http = true, .reach = Reach::anywhere, .trace = span.below()};
+    ignore(run_task(client.send(request)));
+    const std::string sent = row.arrives ? header("traceparent") : "";
+    if (row.ratio == 0) {
+      CHECK(kept.size() == before);
+      CHECK(sent == format_traceparent(here));
+      continue;
+    }
+    REQUIRE(kept.size() == before + 1);
+    const auto& told = kept.at(before);
+    CHECK(told.name == "GET");
+    CHECK(told.kind == trace::Kind::client);
+    CHECK(told.parent_id == here.parent_id);
+    if (row.arrives)
+      CHECK(sent == format_traceparent({.trace_id = here.trace_id, .parent_id = told.span_id, .sampled = true}));
+    CHECK(test::said(told, "url.full") == row.url.substr(0, row.url.find('?')));
+    CHECK(test::said(told, "server.address") == "127.0.0.1");
+    CHECK(test::said(told, "server.port") == row.url.substr(17, row.url.find('/', 17) - 17));
+    CHECK(test::said(told, "error.type") == row.error);
+    CHECK(test::said(told, "http.response.status_code") == row.status);
+    CHECK(told.failed == (row.error != std::string_view("-")));
+  }
+  ignore(run_task(client.send(to(peer))));
+  CHECK(header("traceparent").empty());
 }
 
 TEST_CASE("many threads share the HTTP client") {
