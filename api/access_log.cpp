@@ -49,9 +49,31 @@ class Fields {
   std::span<const log::Field> all() const { return {fields_.data(), size_}; }
 
  private:
-  std::array<log::Field, 20> fields_;  ///< more than log_access() has
+  std::array<log::Field, 22> fields_;  ///< more than log_access() has
   std::size_t size_ = 0;
 };
+
+/// Empty: there is none.
+struct TraceIds {
+  std::string trace_id;
+  std::string span_id;
+  std::string parent_id;
+};
+
+/// Of the span that is recorded of the request, and of the client's, which it is a part of unless the settings say
+/// otherwise.
+TraceIds trace_of(const Request& request) {
+  TraceIds ids;
+  if (request.span) {
+    const auto here = request.span.below().context();
+    ids.trace_id = here->trace_id_text();
+    ids.span_id = here->parent_id_text();
+  }
+  if (!request.trace || (request.span && request.trace->trace_id_text() != ids.trace_id)) return ids;
+  ids.trace_id = request.trace->trace_id_text();
+  ids.parent_id = request.trace->parent_id_text();
+  return ids;
+}
 
 }  // namespace
 
@@ -78,13 +100,10 @@ void log_access(const Request& request, const Response& response, const Outcome&
   if (request.client_certificate) fields.add("client_certificate", request.client_certificate->subject);
   // A client that hangs up in the middle is everyday life, not an error.
   if (!outcome.complete) fields.add("complete", false);
-  std::string trace_id, parent_id;  // what a field borrows
-  if (request.trace) {
-    trace_id = request.trace->trace_id_text();
-    parent_id = request.trace->parent_id_text();
-    fields.add("trace_id", trace_id);
-    fields.add("parent_id", parent_id);
-  }
+  const TraceIds trace = trace_of(request);  // what a field borrows
+  if (!trace.trace_id.empty()) fields.add("trace_id", trace.trace_id);
+  if (!trace.span_id.empty()) fields.add("span_id", trace.span_id);
+  if (!trace.parent_id.empty()) fields.add("parent_id", trace.parent_id);
   if (const std::string_view from = foreign_id(request); !from.empty()) fields.add("client_request_id", from);
   if (!response.log_detail.empty()) fields.add("detail", response.log_detail);
   log::event(level, "request", fields.all());
@@ -108,7 +127,7 @@ void log_slow(const Request& request, const Response& response, const Outcome& o
                                                 {"client_ms", time.client_wait},
                                                 {"memory_ms", time.memory_wait},
                                                 {"registry_ms", registry},
-                                                {"trace_id", request.trace ? request.trace->trace_id_text() : ""}});
+                                                {"trace_id", trace_of(request).trace_id}});
 }
 
 }  // namespace berth::api

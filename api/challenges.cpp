@@ -65,7 +65,8 @@ auth::Caller caller_of(const Request& request) {
                       .host = std::string(request.headers.get("Host")),
                       .secure = request.secure,
                       .certificate = request.client_certificate,
-                      .local = request.local_uid.has_value()};
+                      .local = request.local_uid.has_value(),
+                      .trace = request.span.below()};
   for (const std::string_view value : request.headers.all("Authorization")) caller.authorization.emplace_back(value);
   return caller;
 }

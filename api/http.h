@@ -16,8 +16,8 @@
 
 #include "auth/caller.h"
 #include "base/metrics.h"
+#include "base/span.h"
 #include "base/task.h"
-#include "base/trace.h"
 #include "oci/range.h"
 #include "registry/buffer.h"
 #include "storage/blobs/blob_store.h"
@@ -111,6 +111,8 @@ struct Request {
   bool metrics_open = false;                        ///< came through a listener that shows /metrics to everybody
   Timeline timeline = {};
   std::optional<TraceContext> trace = std::nullopt;  ///< likewise: the client's, by its traceparent
+  /// Likewise: of the request; does nothing where traces are off. Ends with the request, which then only can be read.
+  mutable trace::Span span = {};
 };
 
 /// Part of an open file, sent by sendfile.

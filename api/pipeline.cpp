@@ -1,6 +1,6 @@
 // The one way through the api: every request passes these steps in this order.
 //
-//   1. request id           first, so that whatever happens next can be found in the log
+//   1. request id, trace    first, so that whatever happens next can be found in the log and in traces
 //   2. host check           before anything that a page in a browser could make use of
 //   3. route                text becomes types, once; everything after knows the operation
 //   4. who                  needs the headers only; a bad credential ends it, also where none is asked for
@@ -26,6 +26,7 @@
 #include "api/handlers.h"
 #include "api/http_metrics.h"
 #include "api/host_check.h"
+#include "api/request_trace.h"
 #include "api/routes.h"
 #include "api/service.h"
 #include "api/switches.h"
@@ -96,10 +97,7 @@ class Pipeline final : public Service {
 
   asio::awaitable<Response> handle(Request& request) override {
     if (request.id.empty()) request.id = make_uuid(entropy_);
-    // Of several values nobody knows which one counts (Trace Context §3.2).
-    if (const auto parents = request.headers.all("traceparent"); parents.size() == 1) {
-      request.trace = parse_traceparent(parents.front());
-    }
+    begin_trace(request, options_.tracer);
     Asked asked;
     Result<Response> result;
     try {
@@ -123,8 +121,10 @@ class Pipeline final : public Service {
     count_exchange(request.counted_as, response.status, outcome);
     const Switches* const switches = options_.switches;
     if (switches == nullptr || switches->access_log() || response.status >= 500) log_access(request, response, outcome);
-    if (switches == nullptr || switches->slow_request().count() == 0) return;
-    if (outcome.until_answer > switches->slow_request()) log_slow(request, response, outcome);
+    const bool slow = switches != nullptr && switches->slow_request().count() > 0 &&
+                      outcome.until_answer > switches->slow_request();
+    if (slow) log_slow(request, response, outcome);
+    end_trace(request, response, outcome);
   }
 
  private:
@@ -135,6 +135,7 @@ class Pipeline final : public Service {
     const std::size_t query_at = request.target.find('?');
     BERTH_CO_TRY(match, match_path(request.method, std::string_view(request.target).substr(0, query_at)));
     if (match.path.empty()) co_return make_error(ErrorCode::route_unknown, "there is nothing at this path");
+    name_trace(request, match.path);
     if (match.route == nullptr) {
       co_return make_error(ErrorCode::method_not_allowed, "this path does not take " + request.method_text);
     }
@@ -199,6 +200,7 @@ class Pipeline final : public Service {
                     .principal = principal,
                     .target = std::move(target),
                     .query = std::move(query)};
+    context.actor.trace = request.span.below();
     asked.handed_on = true;
     co_return co_await route.handle(context);
   }

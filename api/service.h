@@ -14,6 +14,9 @@
 namespace berth::registry {
 class Identities;
 }
+namespace berth::trace {
+class Tracer;
+}
 namespace berth::auth {
 class AccessControl;
 class TokenService;
@@ -60,6 +63,7 @@ struct ServiceOptions {
   std::string version = {};                ///< of berth
   std::function<std::vector<LoadedCertificate>()> certificates = {};  ///< of now; thread-safe. Empty: there are none
   Switches* switches = nullptr;  ///< outlives the service; null in tests of what does not need it
+  const trace::Tracer* tracer = nullptr;  ///< likewise; null: requests have no spans
 };
 
 /// What stands behind the routes; all outlive the service. Null in tests of what does not need it: without `access`

@@ -134,6 +134,7 @@ Task<auth::TokenQuestion> question_of(Context& context, MemoryBudget::Share& mem
   question.in_header = !std::holds_alternative<auth::NoCredential>(shown);
   question.caller = context.principal;
   question.peer = std::move(caller.peer);
+  question.trace = std::move(caller.trace);
   question.origin = {.host = std::move(caller.host), .secure = caller.secure};
   co_return question;
 }

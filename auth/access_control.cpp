@@ -115,7 +115,7 @@ class AccessControl::Impl {
     if (caller.local) co_return std::make_shared<const Principal>(local_root());
     if (!options_.enabled) co_return std::make_shared<const Principal>();
     const IdentityMemo::Moment asked = moment();
-    Look look;
+    Look look{.counted = AuthAttempt(caller.trace)};
     auto looked_at = co_await look_at(caller, look);
     look.counted.end(looked_at);
     if (!looked_at) co_return std::move(looked_at).error();
@@ -127,15 +127,15 @@ class AccessControl::Impl {
     co_return principal;
   }
 
-  Task<Principal> identify_password(std::string user, std::string password, std::string peer) {
-    Look look;
+  Task<Principal> identify_password(std::string user, std::string password, std::string peer, trace::Parent trace) {
+    Look look{.counted = AuthAttempt(std::move(trace))};
     auto principal = co_await look_at_password(std::move(user), std::move(password), std::move(peer), look);
     look.counted.end(principal);
     co_return principal;
   }
 
-  Task<Principal> identify_jwt(std::string jwt) {
-    Look look;
+  Task<Principal> identify_jwt(std::string jwt, trace::Parent trace) {
+    Look look{.counted = AuthAttempt(std::move(trace))};
     auto principal = co_await look_at_jwt(std::move(jwt), look);
     look.counted.end(principal);
     co_return principal;
@@ -316,7 +316,7 @@ class AccessControl::Impl {
   Task<Principal> look_at_jwt(std::string jwt, Look& look) {
     look.counted.is(AuthMethod::oidc);
     if (!federation_) co_return refuse("no outside issuer is set up");
-    BERTH_CO_TRY(FederatedIdentity identity, co_await federation_->authenticate(std::move(jwt)));
+    BERTH_CO_TRY(FederatedIdentity identity, co_await federation_->authenticate(std::move(jwt), look.counted.trace()));
     Testimony testimony{.groups = {}, .roles = std::move(identity.roles)};
     for (const std::string& group : identity.groups) testimony.groups.push_back(registry::group_subject(group));
     co_return co_await admit(std::move(identity.subject), kByOidc, std::move(testimony), look.validity);
@@ -377,10 +377,13 @@ bool AccessControl::enabled() const { return impl_->options().enabled; }
 const AuthOptions& AccessControl::options() const { return impl_->options(); }
 std::optional<AccessControl::Recalled> AccessControl::recall(const Glance& shown) { return impl_->recall(shown); }
 Task<AccessControl::Asking> AccessControl::identify(Caller caller) { return impl_->identify(std::move(caller)); }
-Task<Principal> AccessControl::identify_password(std::string user, std::string password, std::string peer) {
-  return impl_->identify_password(std::move(user), std::move(password), std::move(peer));
+Task<Principal> AccessControl::identify_password(std::string user, std::string password, std::string peer,
+                                                 trace::Parent trace) {
+  return impl_->identify_password(std::move(user), std::move(password), std::move(peer), std::move(trace));
 }
-Task<Principal> AccessControl::identify_jwt(std::string jwt, std::string) { return impl_->identify_jwt(std::move(jwt)); }
+Task<Principal> AccessControl::identify_jwt(std::string jwt, std::string, trace::Parent trace) {
+  return impl_->identify_jwt(std::move(jwt), std::move(trace));
+}
 Task<Principal> AccessControl::principal_of(std::shared_ptr<const VerifiedToken> token) {
   return impl_->principal_of(std::move(token));
 }

@@ -83,8 +83,9 @@ class AccessControl final : public Logins {
   std::optional<Recalled> recall(const Glance& shown);
   Task<Asking> identify(Caller caller);
   /// The password may also be a robot's secret, a personal token or a JWT of an outside issuer, under any name.
-  Task<Principal> identify_password(std::string user, std::string password, std::string peer) override;
-  Task<Principal> identify_jwt(std::string jwt, std::string peer) override;
+  Task<Principal> identify_password(std::string user, std::string password, std::string peer,
+                                    trace::Parent trace) override;
+  Task<Principal> identify_jwt(std::string jwt, std::string peer, trace::Parent trace) override;
   Task<Principal> principal_of(std::shared_ptr<const VerifiedToken> token) override;
   /// Whoever a subject stands for, as if it had just come in with its own credential: for questions about others
   /// (access/explain). Somebody from outside has the groups that berth itself knows. A local one who may not come in

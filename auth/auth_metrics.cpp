@@ -91,7 +91,14 @@ Outcome outcome_of(const Error* error) {
 
 }  // namespace
 
-void AuthAttempt::count(const Error* error) const {
+void AuthAttempt::count(const Error* error) {
+  if (span_) {
+    span_.set("berth.auth.method", to_string(*method_));
+    span_.set("berth.auth.result", to_string(outcome_of(error)));
+    // A credential that is not good is an answer like another.
+    if (outcome_of(error) == Outcome::error) span_.fail(to_string(error->code));
+    span_.end();
+  }
   if (error != nullptr && error->code == ErrorCode::aborted) return;  // the client did not wait for it
   kAttempts(*method_, outcome_of(error)).add();
   kSeconds[*method_].observe(std::chrono::steady_clock::now() - begun_);

@@ -1,4 +1,4 @@
-// What is counted of those who come in. Names and meaning: docs/metrics.md.
+// What is counted, and traced, of those who come in. Names and meaning: docs/metrics.md.
 #pragma once
 
 #include <chrono>
@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/result.h"
+#include "base/span.h"
 
 namespace berth::auth {
 
@@ -21,24 +22,32 @@ enum class AuthMethod : std::uint8_t {
 };
 inline constexpr std::size_t kAuthMethods = static_cast<std::size_t>(AuthMethod::mtls) + 1;
 
-/// One credential that is looked at, from construction to end(). Without a method nothing was shown, and nothing is
-/// counted.
+/// One credential that is looked at, from construction to end(): counted, and a span of its request. Without a method
+/// nothing was shown, and there is neither.
 class AuthAttempt {
  public:
   AuthAttempt() = default;
-  explicit AuthAttempt(AuthMethod method) : method_(method) {}
+  explicit AuthAttempt(trace::Parent request) : request_(std::move(request)) {}
+  explicit AuthAttempt(AuthMethod method, trace::Parent request = {}) : request_(std::move(request)) { is(method); }
 
-  void is(AuthMethod method) { method_ = method; }
+  void is(AuthMethod method) {
+    if (!method_ && request_) span_ = trace::Span(request_, "authenticate");
+    method_ = method;
+  }
   std::optional<AuthMethod> method() const { return method_; }
   template <class T>
-  void end(const Result<T>& answer) const {
+  void end(const Result<T>& answer) {
     if (method_) count(answer ? nullptr : &answer.error());
   }
+  /// For what is done to look at it.
+  const trace::Parent& trace() const { return span_.below(); }
 
  private:
-  void count(const Error* error) const;
+  void count(const Error* error);
 
   std::optional<AuthMethod> method_;
+  trace::Parent request_;
+  trace::Span span_;
   std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
 };
 

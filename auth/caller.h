@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/span.h"
+
 namespace berth::auth {
 
 /// A certificate that a client proved to hold, vouched for by an authority of its listener's client_ca.
@@ -23,6 +25,7 @@ struct Caller {
   std::shared_ptr<const ClientCertificate> certificate = nullptr;
   /// Came through the local socket, from a process of berth's own user or of root, as the kernel says.
   bool local = false;
+  trace::Parent trace = {};  ///< of the request
 };
 
 }  // namespace berth::auth

@@ -63,13 +63,13 @@ IssuerKeys::Next IssuerKeys::next_step(const std::string& key_id) {
   return next;
 }
 
-Task<IssuerKeys::Set> IssuerKeys::find(std::string key_id) {
+Task<IssuerKeys::Set> IssuerKeys::find(std::string key_id, trace::Parent trace) {
   auto self = shared_from_this();
   Next next = next_step(key_id);
   if (next.fetch) {
     auto executor = co_await asio::this_coro::executor;
     // Spawned: a caller who goes away takes nothing from the others.
-    asio::co_spawn(executor, refresh(self), asio::detached);
+    asio::co_spawn(executor, refresh(self, std::move(trace)), asio::detached);
   }
   if (next.wait) {
     auto start = [self](Waiting waiting) { self->wait_for_fetch(std::move(waiting)); };
@@ -105,9 +105,9 @@ Result<IssuerKeys::Set> IssuerKeys::usable_keys() {
   return no_keys(fmt::format("no keys of the issuer {}", options_.name));
 }
 
-asio::awaitable<void> IssuerKeys::refresh(std::shared_ptr<IssuerKeys> self) {
+asio::awaitable<void> IssuerKeys::refresh(std::shared_ptr<IssuerKeys> self, trace::Parent trace) {
   Fetching fetching(self);
-  auto fetched = co_await self->fetch();
+  auto fetched = co_await self->fetch(trace);
   fetching.end(std::move(fetched));
 }
 
@@ -146,25 +146,25 @@ void IssuerKeys::stop() {
   answer_all(usable_keys());
 }
 
-Task<IssuerKeys::Set> IssuerKeys::fetch() {
+Task<IssuerKeys::Set> IssuerKeys::fetch(const trace::Parent& trace) {
   BERTH_CO_TRY(auto headers, co_await request_headers());
   std::string url = options_.jwks_url;
   if (url.empty()) {
-    BERTH_CO_TRY(auto found, co_await discover(headers));
+    BERTH_CO_TRY(auto found, co_await discover(headers, trace));
     url = std::move(found);
   }
-  BERTH_CO_TRY(auto answer, co_await ask(url, headers, KeySet::kTextMax));
+  BERTH_CO_TRY(auto answer, co_await ask(url, headers, KeySet::kTextMax, trace));
   auto keys = KeySet::parse_jwks(answer.body);
   if (!keys) co_return no_keys(url + ": " + keys.error().message);
   if (keys->size() == 0) co_return no_keys(url + ": no key that can be used");
   co_return std::make_shared<const KeySet>(*std::move(keys));
 }
 
-Task<std::string> IssuerKeys::discover(const HttpHeaders& headers) {
+Task<std::string> IssuerKeys::discover(const HttpHeaders& headers, const trace::Parent& trace) {
   std::string url = options_.issuer;
   if (url.ends_with('/')) url.pop_back();
   url += "/.well-known/openid-configuration";
-  BERTH_CO_TRY(auto answer, co_await ask(url, headers, kDiscoveryBytesMax));
+  BERTH_CO_TRY(auto answer, co_await ask(url, headers, kDiscoveryBytesMax, trace));
   auto document = parse_strict_json(answer.body);
   if (!document) co_return no_keys(url + ": " + document.error().message);
   const auto text = [&document](const char* name) -> std::string {
@@ -188,7 +188,8 @@ Task<HttpHeaders> IssuerKeys::request_headers() {
   co_return headers;
 }
 
-Task<HttpResponse> IssuerKeys::ask(std::string url, HttpHeaders headers, std::size_t bytes_max) {
+Task<HttpResponse> IssuerKeys::ask(std::string url, HttpHeaders headers, std::size_t bytes_max,
+                                   trace::Parent trace) {
   HttpRequest request;
   request.url = url;
   request.headers = std::move(headers);
@@ -197,6 +198,7 @@ Task<HttpResponse> IssuerKeys::ask(std::string url, HttpHeaders headers, std::si
   request.allow_http = options_.allow_http;
   request.ca_file = options_.ca_file;
   request.reach = options_.reach;
+  request.trace = std::move(trace);
   auto asked = co_await http_.get(std::move(request));
   // Whatever kept the answer away, to the caller the issuer is not there.
   if (asked.failed_with(ErrorCode::aborted)) co_return std::move(asked).error();

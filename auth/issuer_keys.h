@@ -44,9 +44,9 @@ class IssuerKeys : public std::enable_shared_from_this<IssuerKeys> {
   IssuerKeys(IssuerKeysOptions options, HttpClient& http, Pool& pool, const Clock& clock)
       : options_(std::move(options)), http_(http), pool_(pool), clock_(clock) {}
 
-  /// A set that holds the key with this id, or the best there is without it. Errors: unavailable (no keys that may be
-  /// used, and the issuer gives none), aborted.
-  Task<Set> find(std::string key_id);
+  /// A set that holds the key with this id, or the best there is without it. A fetch that begins with it is told below
+  /// `trace`. Errors: unavailable (no keys that may be used, and the issuer gives none), aborted.
+  Task<Set> find(std::string key_id, trace::Parent trace = {});
 
   /// Answers those who wait with ErrorCode::aborted; the contexts they wait on must still be there. Idempotent.
   void stop();
@@ -58,11 +58,11 @@ class IssuerKeys : public std::enable_shared_from_this<IssuerKeys> {
 
   Next next_step(const std::string& key_id);
   void wait_for_fetch(Waiting waiting);
-  static asio::awaitable<void> refresh(std::shared_ptr<IssuerKeys> self);
-  Task<Set> fetch();
-  Task<std::string> discover(const HttpHeaders& headers);
+  static asio::awaitable<void> refresh(std::shared_ptr<IssuerKeys> self, trace::Parent trace);
+  Task<Set> fetch(const trace::Parent& trace);
+  Task<std::string> discover(const HttpHeaders& headers, const trace::Parent& trace);
   Task<HttpHeaders> request_headers();
-  Task<HttpResponse> ask(std::string url, HttpHeaders headers, std::size_t bytes_max);
+  Task<HttpResponse> ask(std::string url, HttpHeaders headers, std::size_t bytes_max, trace::Parent trace);
   void finish(Result<Set> fetched);
   void answer_all(const Result<Set>& answer);
   Result<Set> usable_keys();

@@ -116,12 +116,12 @@ void OidcFederation::stop() {
   for (auto& [url, issuer] : issuers_) issuer.keys->stop();
 }
 
-Task<FederatedIdentity> OidcFederation::authenticate(std::string jwt) const {
+Task<FederatedIdentity> OidcFederation::authenticate(std::string jwt, trace::Parent trace) const {
   BERTH_CO_TRY(auto claimed, peek(jwt));
   const auto found = issuers_.find(claimed.issuer);
   if (found == issuers_.end()) co_return not_accepted("its issuer is not one of those set up");
   const Issuer& issuer = found->second;
-  BERTH_CO_TRY(auto keys, co_await issuer.keys->find(claimed.key_id));
+  BERTH_CO_TRY(auto keys, co_await issuer.keys->find(claimed.key_id, std::move(trace)));
   VerifyOptions options;
   options.issuers = {issuer.options.issuer};
   options.audiences = issuer.options.audiences;

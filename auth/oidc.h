@@ -50,9 +50,9 @@ class OidcFederation {
   /// Stops.
   ~OidcFederation();
 
-  /// Who the bearer of `jwt` is. Errors: unauthorized (not a token, of no issuer here, not good, or no rule matches it;
+  /// Who the bearer of `jwt` is; `trace` is what wants to know. Errors: unauthorized (not a token, of no issuer here, not good, or no rule matches it;
   /// `log_detail` says which), unavailable (the issuer's keys cannot be had), aborted.
-  Task<FederatedIdentity> authenticate(std::string jwt) const;
+  Task<FederatedIdentity> authenticate(std::string jwt, trace::Parent trace = {}) const;
 
   /// Ends what waits for keys, while the contexts of those who wait are still there. Idempotent.
   void stop();

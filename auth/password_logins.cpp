@@ -96,7 +96,9 @@ Task<bool> PasswordLogins::verify(Login& login, std::string kind, std::string ha
   }
   login.look->validity.never();
   BERTH_CO_CHECK(admit(login));
+  trace::Span span(login.trace(), "check password");
   BERTH_CO_TRY(const bool right, co_await checker_.check(std::move(hash), login.password));
+  span.end();
   if (right) verified_.remember(lookup, who, parts_.clock.steady());
   co_return right;
 }
@@ -117,7 +119,11 @@ Task<PasswordIdentity> PasswordLogins::ask_directory(Login& login) {
   }
   login.look->validity.never();
   BERTH_CO_CHECK(admit(login));
-  BERTH_CO_TRY(const LdapIdentity said, co_await directory_->authenticate(login.name, login.password));
+  trace::Span span(login.trace(), trace::Kind::client, "ask directory");
+  auto answer = co_await directory_->authenticate(login.name, login.password);
+  if (!answer && !answer.failed_with(ErrorCode::unauthorized)) span.fail(to_string(answer.error().code));
+  span.end();
+  BERTH_CO_TRY(const LdapIdentity said, std::move(answer));
   PasswordIdentity identity{said.user, PasswordMethod::ldap, {}};
   for (const std::string& group : said.groups) identity.groups.push_back(registry::group_subject(group));
 
@@ -209,6 +215,7 @@ Task<void> PasswordLogins::check_decoys(Login& login, std::optional<PasswordMeth
       BERTH_CO_TRY(const auto users, co_await HtpasswdFile::current(htpasswd_));
       decoy = users->decoy();
     }
+    const trace::Span span(login.trace(), "check password");
     const auto done = co_await checker_.check_unknown_user(login.password, std::move(decoy));
     if (counts && !done) co_return done.error();
     counts = false;

@@ -71,6 +71,8 @@ class PasswordLogins {
     std::string peer;
     std::optional<LoginThrottle::Attempt> attempt = {};
     Look* look;  ///< never null
+
+    const trace::Parent& trace() const { return look->counted.trace(); }
   };
   /// What a directory said of a user.
   struct Directory {

@@ -90,10 +90,10 @@ Result<TokenWish> wish_of(const Parameters& parameters, const std::string& servi
                    .refresh_token = parameters["offline_token"] == "true" || parameters["access_type"] == "offline"};
 }
 
-Task<Principal> by_password(Logins& logins, const Parameters& parameters, std::string peer) {
+Task<Principal> by_password(Logins& logins, const Parameters& parameters, const TokenQuestion& question) {
   std::string user = parameters["username"], password = parameters["password"];
   if (user.empty() || password.empty()) co_return refuse("the grant type password needs username and password");
-  co_return co_await logins.identify_password(std::move(user), std::move(password), std::move(peer));
+  co_return co_await logins.identify_password(std::move(user), std::move(password), question.peer, question.trace);
 }
 
 Task<Principal> by_refresh_token(TokenService& tokens, Logins& logins, const Parameters& parameters,
@@ -109,7 +109,7 @@ Task<Principal> by_refresh_token(TokenService& tokens, Logins& logins, const Par
   co_return principal;
 }
 
-Task<Principal> by_exchange(Logins& logins, const Parameters& parameters, std::string peer) {
+Task<Principal> by_exchange(Logins& logins, const Parameters& parameters, const TokenQuestion& question) {
   std::string jwt = parameters["subject_token"];
   const std::string& type = parameters["subject_token_type"];
   if (jwt.empty() || type.empty()) co_return refuse("a token exchange needs subject_token and subject_token_type");
@@ -119,7 +119,7 @@ Task<Principal> by_exchange(Logins& logins, const Parameters& parameters, std::s
   if (!wanted.empty() && wanted != kAccessTokenType && wanted != kJwtType) {
     co_return refuse("only access tokens are made here");
   }
-  BERTH_CO_TRY(Principal principal, co_await logins.identify_jwt(std::move(jwt), std::move(peer)));
+  BERTH_CO_TRY(Principal principal, co_await logins.identify_jwt(std::move(jwt), question.peer, question.trace));
   // Its issuer is asked again for the next one.
   principal.may_refresh = false;
   co_return principal;
@@ -140,18 +140,18 @@ Task<Principal> by_grant(TokenService& tokens, Logins& logins, const Parameters&
   const std::string& grant = parameters["grant_type"];
   if (grant == "password") {
     BERTH_CO_CHECK(check_credentials(parameters, "password", question.in_header));
-    co_return co_await by_password(logins, parameters, question.peer);
+    co_return co_await by_password(logins, parameters, question);
   }
   if (grant == "refresh_token") {
     BERTH_CO_CHECK(check_credentials(parameters, "refresh_token", question.in_header));
-    const AuthAttempt attempt(AuthMethod::refresh);
+    AuthAttempt attempt(AuthMethod::refresh, question.trace);
     auto principal = co_await by_refresh_token(tokens, logins, parameters, std::move(service));
     attempt.end(principal);
     co_return principal;
   }
   if (grant == kExchange) {
     BERTH_CO_CHECK(check_credentials(parameters, "subject_token", question.in_header));
-    co_return co_await by_exchange(logins, parameters, question.peer);
+    co_return co_await by_exchange(logins, parameters, question);
   }
   if (grant.empty()) co_return refuse("the form has no grant_type");
   co_return refuse("grant types here are password, refresh_token and token exchange", "unsupported_grant_type");
@@ -173,6 +173,7 @@ Task<TokenAnswer> answer_token_question(TokenService& tokens, Logins& logins, To
     }
   }
   BERTH_CO_TRY(auto policy, co_await logins.policy());
+  const trace::Span span(question.trace, "issue token");
   co_return co_await tokens.issue(std::move(principal), std::move(policy), wish);
 }
 

@@ -22,6 +22,7 @@ struct TokenQuestion {
   bool in_header = false;  ///< the headers hold a credential
   std::string peer = {};
   RequestOrigin origin = {};
+  trace::Parent trace = {};  ///< of the request
 };
 
 /// Errors: request_invalid, unauthorized, too_many_requests, unavailable and those of the identities. `log_detail` of a

@@ -126,6 +126,7 @@ std::string expectation(const Key& key) {
     case Kind::size: return "a size" + range_text(key) + ", as 4096, 64KiB, 8MiB or 2GiB";
     case Kind::duration: return "a duration" + range_text(key) + ", as 250ms, 10s, 5m, 24h or 14d";
     case Kind::count: return "a whole number" + range_text(key);
+    case Kind::ratio: return "a number from 0 to 1, as 0.05";
     case Kind::flag: return "true or false";
     case Kind::choice: return alternatives(key.choices);
     case Kind::choices: return "a list of " + alternatives(key.choices);
@@ -144,6 +145,7 @@ std::string format_value(const Key& key, Slot slot) {
       return key.kind == Kind::size ? format_size(*number) : std::to_string(*number);
     }
     std::string operator()(const std::chrono::milliseconds* duration) const { return format_duration(*duration); }
+    std::string operator()(const double* number) const { return fmt::format("{}", *number); }
     std::string operator()(const bool* flag) const { return *flag ? "true" : "false"; }
     std::string operator()(const std::vector<std::string>* list) const {
       if (key.kind != Kind::choices && list->size() == 1) return list->front();
@@ -234,6 +236,14 @@ Result<void> assign(const Key& key, Slot slot, const std::string& text) {
       if (error != std::errc{} || end != text.data() + text.size()) return wrong("is not a whole number");
       if (!in_range(number)) return wrong("is out of range");
       *std::get<std::uint64_t*>(slot) = number;
+      return {};
+    }
+    case Kind::ratio: {
+      double number = 0;
+      const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+      if (error != std::errc{} || end != text.data() + text.size()) return wrong("is not a number");
+      if (!(number >= 0 && number <= 1)) return wrong("is out of range");
+      *std::get<double*>(slot) = number;
       return {};
     }
     case Kind::flag:

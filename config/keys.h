@@ -23,6 +23,7 @@ enum class Kind : std::uint8_t {
   size,      ///< bytes
   duration,  ///< milliseconds
   count,
+  ratio,    ///< from 0 to 1
   flag,     ///< true or false
   choice,   ///< one of `choices`
   choices,  ///< a list, each one of `choices`, none twice
@@ -33,8 +34,8 @@ enum class Kind : std::uint8_t {
 
 using TextLists = std::map<std::string, std::vector<std::string>>;
 /// Where a value lives.
-using Slot = std::variant<std::string*, std::uint64_t*, std::chrono::milliseconds*, bool*, std::vector<std::string>*,
-                          TextLists*>;
+using Slot = std::variant<std::string*, std::uint64_t*, std::chrono::milliseconds*, bool*, double*,
+                          std::vector<std::string>*, TextLists*>;
 
 struct Key {
   std::string_view path;  ///< "limits.manifest_size"; "listeners[].address" for a field of each listener

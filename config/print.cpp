@@ -94,6 +94,11 @@ Json schema_of(const Key& key, Slot fallback) {
       schema["minimum"] = key.min;
       schema["maximum"] = key.max;
       break;
+    case Kind::ratio:
+      schema["type"] = "number";
+      schema["minimum"] = 0;
+      schema["maximum"] = 1;
+      break;
     case Kind::flag: schema["type"] = "boolean"; break;
     case Kind::choice: schema["enum"] = split_choices(key.choices); break;
     case Kind::choices:
@@ -117,6 +122,8 @@ Json schema_of(const Key& key, Slot fallback) {
   }
   if (key.kind == Kind::count)
     schema["default"] = *std::get<std::uint64_t*>(fallback);
+  else if (key.kind == Kind::ratio)
+    schema["default"] = *std::get<double*>(fallback);
   else if (key.kind == Kind::flag)
     schema["default"] = *std::get<bool*>(fallback);
   else if (key.kind == Kind::choices)

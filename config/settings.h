@@ -105,6 +105,20 @@ struct Settings {
     bool enabled = true;
   } metrics;
 
+  struct Tracing {
+    std::string endpoint;  ///< empty: no spans
+    double sample_ratio = 1;
+    bool follow_clients = true;
+    std::string headers_file;
+    std::string ca;
+    std::string compression = "none";  ///< none gzip
+    std::string service_name = "berth";
+    std::uint64_t queue = 2048;
+    std::uint64_t batch = 512;
+    std::chrono::milliseconds interval = std::chrono::seconds(5);
+    std::chrono::milliseconds timeout = std::chrono::seconds(10);
+  } tracing;
+
   AuthSettings auth;
   std::vector<RoleSettings> roles;
   std::vector<GrantSettings> grants;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/span.h"
 #include "registry/pattern.h"
 
 namespace berth::registry {
@@ -21,6 +22,7 @@ struct Actor {
   ActorId id = kAnonymousActor;
   std::string request_id;  ///< goes into the change log
   std::string name = {};   ///< `user:alice`, for the log; never stored: the id is
+  trace::Parent trace = {};  ///< of the request, for what is done for it
 };
 
 /// Which repositories the caller may read: for lists and for mounts that name no source. None until somebody says so.

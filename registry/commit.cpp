@@ -62,7 +62,9 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
 
   // The same blob was committed or checked since start: its copy is sound, a link to it is enough.
   if (core.verified.contains(digest) && !session->published()) {
+    trace::Span span(actor.trace, kCommitSpan);
     auto linked = co_await core.parts.committer.submit(command);
+    span.end();
     if (!linked) {
       Error error = std::move(linked).error();
       if (!is_passing(error)) session->end(counts::UploadEnd::error);
@@ -80,6 +82,7 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
     command.content = CommitBlob::Inline{content.memory()};
   } else {
     if (!session->published()) {
+      const trace::Span span(actor.trace, "sync file");
       BERTH_CO_TRY(const storage::Place place, co_await publish(core, session, std::move(claim), digest));
       session->set_published(place);
     }
@@ -89,7 +92,9 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
   command.replace_copy = !core.verified.contains(digest);
   command.context = core.context(actor);
   const std::uint64_t size = command.size;
+  trace::Span span(actor.trace, kCommitSpan);
   auto stored = co_await core.parts.committer.submit(std::move(command));
+  span.end();
   if (!stored) {
     Error error = std::move(stored).error();
     // Refused: nothing names the file, and the client has to begin anew. `unavailable` may mean that the record was

@@ -34,7 +34,9 @@ class UploadHandle final : public Upload {
 
   Task<void> commit(const oci::Digest& digest) override {
     const oci::Digest wanted = digest;
+    trace::Span hashing(actor_.trace, "hash");
     BERTH_CO_TRY(const oci::Digest actual, co_await session_->digest(claim_, wanted.algorithm()));
+    hashing.end();
     if (actual != wanted) {
       session_->end(counts::UploadEnd::digest_mismatch);
       co_return make_error(ErrorCode::digest_mismatch, "the content hashes to " + actual.to_string());
@@ -126,7 +128,9 @@ Task<std::unique_ptr<Upload>> claim_upload(Core& core, const Actor& actor, const
   BERTH_CO_TRY(auto session, find_session(core, actor, name, upload_id));
   BERTH_CO_TRY(auto claim, session->enter());
   auto handle = std::make_unique<UploadHandle>(core, actor, std::move(session), std::move(claim));
+  trace::Span span(actor.trace, "claim upload");
   BERTH_CO_CHECK(co_await handle->hold());
+  span.end();
   co_return std::unique_ptr<Upload>(std::move(handle));
 }
 
@@ -149,7 +153,9 @@ Task<bool> mount_blob(Core& core, const Actor& actor, const oci::RepositoryName&
                     .from = std::move(from),
                     .sources = core.options.anonymous_mount ? visibility : Visibility{},
                     .periods = core.periods()};
+  trace::Span span(actor.trace, kCommitSpan);
   auto outcome = co_await core.parts.committer.submit(std::move(command));
+  span.end();
   counts::mount(!outcome ? counts::MountEnd::error : outcome->mounted ? counts::MountEnd::ok : counts::MountEnd::miss);
   if (!outcome) co_return std::move(outcome).error();
   if (outcome->mounted) counts::saved(outcome->bytes);
@@ -200,7 +206,9 @@ Task<PutManifestDone> store_manifest(Core& core, const Actor& actor, PutManifest
                       .may_overwrite = request.may_overwrite,
                       .sparse_indexes = core.options.sparse_indexes,
                       .periods = core.periods()};
+  trace::Span span(actor.trace, kCommitSpan);
   BERTH_CO_TRY(const auto outcome, co_await core.parts.committer.submit(std::move(command)));
+  span.end();
   PutManifestDone done;
   done.digest = checked->digest;
   done.subject = checked->manifest->subject;

@@ -77,8 +77,9 @@ Result<void> LocalRegistry::check_deletion() const {
 }
 
 template <class Command>
-Task<void> LocalRegistry::change(Command command) {
+Task<void> LocalRegistry::change(trace::Parent trace, Command command) {
   BERTH_CO_CHECK(check_deletion());
+  const trace::Span span(trace, kCommitSpan);
   BERTH_CO_CHECK(co_await core_.parts.committer.submit(std::move(command)));
   co_return Result<void>{};
 }
@@ -91,7 +92,7 @@ Task<void> LocalRegistry::delete_tag(const Actor& actor, const oci::RepositoryNa
                     .tag = tag,
                     .precondition = std::move(precondition),
                     .may_delete = std::move(may_delete)};
-  return change(std::move(command));
+  return change(actor.trace, std::move(command));
 }
 
 Task<void> LocalRegistry::delete_manifest(const Actor& actor, const oci::RepositoryName& name,
@@ -104,7 +105,7 @@ Task<void> LocalRegistry::delete_manifest(const Actor& actor, const oci::Reposit
                          .precondition = std::move(precondition),
                          .may_delete = std::move(may_delete),
                          .periods = core_.periods()};
-  return change(std::move(command));
+  return change(actor.trace, std::move(command));
 }
 
 Task<void> LocalRegistry::delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest,
@@ -115,7 +116,7 @@ Task<void> LocalRegistry::delete_blob(const Actor& actor, const oci::RepositoryN
                      .digest = digest,
                      .may_delete = std::move(may_delete),
                      .periods = core_.periods()};
-  return change(std::move(command));
+  return change(actor.trace, std::move(command));
 }
 
 Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::RepositoryName& name, TagSet may_delete) {
@@ -124,7 +125,7 @@ Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::Repos
                            .repository = name,
                            .may_delete = std::move(may_delete),
                            .periods = core_.periods()};
-  return change(std::move(command));
+  return change(actor.trace, std::move(command));
 }
 
 // ---- lists ----

@@ -14,6 +14,7 @@
 #include "auth/htpasswd.h"
 #include "auth/secret_file.h"
 #include "registry/identities/rules.h"
+#include "server/trace_options.h"
 
 namespace berth::server {
 namespace {
@@ -369,6 +370,7 @@ std::vector<config::Finding> check_settings(const config::Settings& settings) {
   constexpr std::size_t kFileBytesMax = 4 << 20;
   std::vector<config::Finding> findings;
   const auto& auth = settings.auth;
+  check_tracing(settings, findings);
   if (!config::accounts_on(auth)) return findings;
   auth_options(settings, findings);
   const auto readable = [&findings](const std::string& path, const std::string& file) {

@@ -37,6 +37,8 @@
 #include "server/service_manager.h"
 #include "server/shutdown.h"
 #include "server/start_memory.h"
+#include "server/trace_exporter.h"
+#include "server/trace_options.h"
 #include "storage/ballast.h"
 #include "storage/blobs/blob_store.h"
 #include "storage/measured_file_system.h"
@@ -152,6 +154,16 @@ int serve(const cli::ServeCall& call) {
 
   SystemClock clock;
   SystemEntropy entropy;
+  // Without a collector neither exists. Whatever may end a span, a job of a pool too, is gone before them.
+  std::optional<server::TraceExporter> exporter;
+  std::optional<trace::Tracer> tracer;
+  if (!settings.tracing.endpoint.empty()) {
+    exporter.emplace(server::trace_exporter_options(settings, BERTH_VERSION), entropy);
+    tracer.emplace(server::sampling(settings), entropy, *exporter);
+    log::info("requests are traced", {{"collector", settings.tracing.endpoint}, {"ratio", settings.tracing.sample_ratio}});
+    if (server::tells_headers_in_clear(settings))
+      log::warning("the headers for the collector go to another machine in clear: its endpoint is not https://");
+  }
   const auto threads = server::thread_counts(settings, std::thread::hardware_concurrency());
   Pool disk_pool("disk", threads.disk);
   Pool cpu_pool("cpu", threads.cpu);
@@ -176,6 +188,7 @@ int serve(const cli::ServeCall& call) {
   auto service_options = server::service_options(settings);
   service_options.version = BERTH_VERSION;
   service_options.switches = &switches;
+  service_options.tracer = tracer ? &*tracer : nullptr;
   service_options.certificates = [&listening, &settings] {
     return server::certificate_list(listening->certificates(), settings);
   };
@@ -254,6 +267,7 @@ int serve(const cli::ServeCall& call) {
   if (auto flushed = store->flush(); !flushed)
     log::warning("the index was closed without being written out; the next start takes longer",
                  {{"error", flushed.error().log_detail}});
+  if (exporter) exporter->stop();  // last: a collector that hangs holds up nothing that matters
   log::info("stopped");
   return cli::kOk;
 }

@@ -203,10 +203,11 @@ def step_openapi(options):
 
 
 def step_accounts(options):
-    """clients that log in; client certificates, an LDAP directory, an OpenID Connect issuer, robots; many logins at once"""
+    """clients that log in; client certificates, an LDAP directory, an OpenID Connect issuer, robots; many logins at once; traces"""
     script("accounts", "clients/accounts.py")
     script("accounts", "clients/federation.py")
     script("accounts", "clients/login_load.py")
+    script("traces", "clients/traces.py")
 
 
 def step_monitoring(options):

@@ -18,6 +18,7 @@ Error too_large(std::size_t bytes_max) {
 Task<std::string> read_body(Context& context, MemoryBudget::Share& memory) {
   const std::size_t bytes_max = context.options.manifest_bytes_max;
   if (context.request.content_length.value_or(0) > bytes_max) co_return too_large(bytes_max);
+  const trace::Span span(context.request.span.below(), "receive body");
   std::string body;
   while (true) {
     BERTH_CO_TRY(const registry::Buffer buffer, co_await context.request.body->next());

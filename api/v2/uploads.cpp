@@ -76,6 +76,7 @@ Result<void> check_body(const Context& context, const BodyPlan& plan) {
 /// Moves the body into the session. What the client sent wrongly leaves the session as it was; when the client is lost
 /// its bytes are kept, for it will come back and ask.
 Task<void> receive_body(Context& context, registry::Upload& upload, BodyPlan plan) {
+  const trace::Span span(context.request.span.below(), "receive body");
   std::uint64_t received = 0;
   while (true) {
     auto piece = co_await context.request.body->next();

@@ -86,6 +86,7 @@ void check_settings(const config::Settings& settings, Findings& findings) {
   check_secret("auth.setup_secret_file", settings.auth.setup_secret_file, findings);
   check_secret("auth.htpasswd", settings.auth.htpasswd, findings);
   check_secret("auth.ldap.bind_password_file", settings.auth.ldap.bind_password_file, findings);
+  check_secret("tracing.headers_file", settings.tracing.headers_file, findings);
   for (const auto& issuer : settings.auth.oidc) check_secret("auth.oidc[].token_file", issuer.token_file, findings);
 }
 

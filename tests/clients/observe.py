@@ -323,6 +323,7 @@ GROUPS = (("Process", r"berth_(build_info|ready|read_only|event_loop|worker_pool
           ("Who comes in", r"berth_(auth|tokens|rate_limited)"),
           ("Index", r"berth_(rocksdb|committer|kv)"),
           ("Collection", r"berth_gc_"),
+          ("Traces", r"berth_trace_"),
           ("Pushes, pulls and storage", r"berth_"))
 # Labels whose values are not berth's own words, or too many to name.
 OPEN = {"listener", "certificate", "version", "revision", "rocksdb", "openssl", "path", "code", "cf", "level"}

@@ -26,7 +26,7 @@ TEST_CASE("a credential is counted once, by what was shown and what became of it
     attempt.is(AuthMethod::ldap);  // nobody else knew the name
     attempt.end(Result<int>(make_error(row.code, "x")));
   }
-  const AuthAttempt good(AuthMethod::mtls);
+  AuthAttempt good(AuthMethod::mtls);
   good.end(Result<int>(1));
   CHECK(page_has(R"(berth_auth_attempts_total{method="ldap",result="denied"} 2)"));
   CHECK(page_has(R"(berth_auth_attempts_total{method="ldap",result="limited"} 1)"));
@@ -37,9 +37,9 @@ TEST_CASE("a credential is counted once, by what was shown and what became of it
 }
 
 TEST_CASE("nothing shown, or nobody there to be answered, is no attempt") {
-  const AuthAttempt anonymous;
+  AuthAttempt anonymous;
   anonymous.end(Result<int>(1));
-  const AuthAttempt given_up(AuthMethod::oidc);
+  AuthAttempt given_up(AuthMethod::oidc);
   given_up.end(Result<int>(make_error(ErrorCode::aborted, "x")));
   for (const char* result : {"ok", "denied", "error", "limited"}) {
     CHECK(page_has(R"(berth_auth_attempts_total{method="oidc",result=")" + std::string(result) + R"("} 0)"));

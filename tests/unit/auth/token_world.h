@@ -93,7 +93,8 @@ class FakeLogins final : public Logins {
     policy_ = std::make_shared<const Policy>(Policy(std::move(grants)));
   }
 
-  Task<Principal> identify_password(std::string user, std::string password, std::string peer) override {
+  Task<Principal> identify_password(std::string user, std::string password, std::string peer,
+                                    trace::Parent) override {
     ++password_checks;
     last_peer = std::move(peer);
     const auto known = passwords.find(user);
@@ -104,7 +105,7 @@ class FakeLogins final : public Logins {
     principal.may_refresh = true;
     co_return principal;
   }
-  Task<Principal> identify_jwt(std::string jwt, std::string) override {
+  Task<Principal> identify_jwt(std::string jwt, std::string, trace::Parent) override {
     ++jwt_checks;
     if (jwt != "a.good.jwt") co_return make_error(ErrorCode::unauthorized, "the token is not accepted", "jwt");
     Principal principal = Principal::authenticated("federated:ci:job", {"group:ci"}, 10, "oidc");

@@ -107,7 +107,7 @@ TEST_CASE("each problem is told with its place and what was expected") {
        "berth.yaml:2:3: log.levle: unknown key; expected level, format, access, slow_request; did you mean level?"},
       {"misspelt section", "threads: {io: 1}\ncolection: {}\n",
        "berth.yaml:2:1: colection: unknown key; expected public_url, insecure, listeners, data, collection, undo, registry, "
-       "limits, threads, cache, log, metrics, auth, roles, grants; did you mean collection?"},
+       "limits, threads, cache, log, metrics, tracing, auth, roles, grants; did you mean collection?"},
       {"key in the wrong section", "data: {manifest_size: 8MiB}\n",
        "berth.yaml:1:8: data.manifest_size: unknown key; expected directory, inline_limit, block_cache, ballast_min, "
        "ballast_max; did you mean limits.manifest_size?"},
@@ -135,6 +135,12 @@ TEST_CASE("each problem is told with its place and what was expected") {
       {"number that overflows", "threads: {io: 99999999999999999999}\n",
        "berth.yaml:1:15: threads.io: \"99999999999999999999\" is not a whole number; expected a whole number from 0 to "
        "256"},
+      {"no share", "tracing: {sample_ratio: 5%}\n",
+       "berth.yaml:1:25: tracing.sample_ratio: \"5%\" is not a number; expected a number from 0 to 1, as 0.05"},
+      {"share out of range", "tracing: {sample_ratio: 1.01}\n",
+       "berth.yaml:1:25: tracing.sample_ratio: \"1.01\" is out of range; expected a number from 0 to 1, as 0.05"},
+      {"a share that is none", "tracing: {sample_ratio: nan}\n",
+       "berth.yaml:1:25: tracing.sample_ratio: \"nan\" is out of range; expected a number from 0 to 1, as 0.05"},
       {"yes is not true", "registry: {deletion: yes}\n",
        "berth.yaml:1:22: registry.deletion: \"yes\" is neither; expected true or false"},
       {"choice", "log: {level: warn}\n",

@@ -28,6 +28,7 @@ roles: [{name: r, actions: [push, pull]}]
 grants: [{subjects: s, repositories: t, role: r}, {subjects: [u, v], repositories: [w], actions: [delete], tags: "x*"}]
 data: {directory: "/with \"quotes\" # and: ümlaut", inline_limit: 1001}
 collection: {grace: 1500ms}
+tracing: {endpoint: "http://a:4318/b", sample_ratio: 0.05}
 log: {level: debug, access: false}
 )YAML");
   Sources sources{file.path(), {{"BERTH__LIMITS__RANGES", "7"}}, {{"limits.blob_size", "3GiB"}}};
