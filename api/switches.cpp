@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 #include "base/metrics.h"
-#include "registry/pause.h"
 
 namespace berth::api {
 namespace {
@@ -16,9 +15,8 @@ metrics::Gauge& read_only_gauge() {
 }  // namespace
 
 Switches::Switches(bool read_only, bool access_log, std::chrono::milliseconds slow_request)
-    : read_only_(read_only), access_log_(access_log), slow_request_(slow_request), state_{read_only, read_only ? "settings" : "", {}} {
+    : read_only_(std::make_shared<registry::Pause>(read_only)), access_log_(access_log), slow_request_(slow_request), state_{read_only, read_only ? "settings" : "", {}} {
   read_only_gauge().set(read_only ? 1 : 0);
-  registry::pause_collection(read_only);
 }
 
 void Switches::set_read_only(bool on, const std::string& by, WallTime now) {
@@ -26,9 +24,8 @@ void Switches::set_read_only(bool on, const std::string& by, WallTime now) {
     const std::lock_guard lock(mutex_);
     if (state_.on == on) return;
     state_ = {on, by, now};
-    read_only_.store(on, std::memory_order_relaxed);
+    read_only_->set(on);
     read_only_gauge().set(on ? 1 : 0);
-    registry::pause_collection(on);
   }
   log::warning(on ? "the registry is read-only from now on: pushes and deletes are refused"
                   : "the registry is writable again",

@@ -4,10 +4,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <string>
 
 #include "base/env.h"
+#include "registry/pause.h"
 
 namespace berth::api {
 
@@ -18,7 +20,9 @@ class Switches {
   Switches(bool read_only, bool access_log, std::chrono::milliseconds slow_request);
 
   /// Content stays as it is: pushes and deletes are refused, nothing is collected.
-  bool read_only() const { return read_only_.load(std::memory_order_relaxed); }
+  bool read_only() const { return read_only_->on(); }
+  /// The same, for those who write by themselves.
+  std::shared_ptr<const registry::Pause> pause() const { return read_only_; }
   /// `by`: who wants it so, for the log and for whoever asks later.
   void set_read_only(bool on, const std::string& by, WallTime now);
   struct ReadOnly {
@@ -37,7 +41,7 @@ class Switches {
   void set_slow_request(std::chrono::milliseconds time) { slow_request_.store(time, std::memory_order_relaxed); }
 
  private:
-  std::atomic<bool> read_only_;
+  const std::shared_ptr<registry::Pause> read_only_;
   std::atomic<bool> access_log_;
   std::atomic<std::chrono::milliseconds> slow_request_;
   mutable std::mutex mutex_;

@@ -135,8 +135,8 @@ constexpr Key kKeys[] = {
      .kind = Kind::flag,
      .slot = BERTH_SLOT(registry.read_only),
      .live = true,
-     .help = "Whether content stays as it is: every push and delete answers 405 and nothing is collected, while pulls, "
-             "logins and accounts go on. `berth read-only on` does the same until the next start."},
+     .help = "Whether content stays as it is: every push and delete answers 405, nothing is collected and no pull is "
+             "counted in the index, while pulls, logins and accounts go on. `berth read-only on` does the same until the next start."},
     {.path = "registry.change_log_keep",
      .kind = Kind::duration,
      .slot = BERTH_SLOT(registry.change_log_keep),

@@ -11,7 +11,6 @@
 #include "registry/commands/reap_done.h"
 #include "registry/commands/trim_change_log.h"
 #include "registry/counts.h"
-#include "registry/pause.h"
 #include "registry/queries.h"
 
 namespace berth::registry {
@@ -107,7 +106,7 @@ void Collector::loop() {
 }
 
 void Collector::pass() {
-  if (collection_paused()) return kv::ViewSource::release_thread_cache();
+  if (core_.paused()) return kv::ViewSource::release_thread_cache();
   const auto begin = std::chrono::steady_clock::now();
   failed_ = false;
   collect_due();
@@ -263,6 +262,7 @@ void Collector::expire_uploads() {
 }
 
 void Collector::fold_pulls() {
+  if (core_.paused()) return;  // they stay counted until it ends, or the process does
   std::vector<FoldPulls::Entry> entries = core_.pulls.take();
   for (std::size_t begin = 0; begin < entries.size(); begin += FoldPulls::kEntriesMax) {
     const std::size_t end = std::min(entries.size(), begin + FoldPulls::kEntriesMax);
@@ -288,6 +288,7 @@ void Collector::trim_change_log() {
 }
 
 void Collector::persist_uptime(bool at_stop) {
+  if (core_.paused()) return;  // what is due is due later
   const Uptime now = core_.uptime.now();
   const Uptime moved = now - persisted_;
   if (moved <= 0ms) return;

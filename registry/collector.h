@@ -27,7 +27,8 @@ class Collector {
   ~Collector();
 
   void start();
-  /// Ends the thread after its current step, folds in what was counted and writes the clock down. Idempotent.
+  /// Ends the thread after its current step, folds in what was counted and writes the clock down, unless there is a pause.
+  /// Idempotent.
   void stop();
   /// One full pass at once, on the caller's thread. Blocks.
   void run_now();

@@ -28,6 +28,7 @@ class Core {
   CommandContext system_context() const { return context(Actor{kSystemActor, {}}); }
   Periods periods() const { return {options.collection_grace, options.undo_window, options.reap_delay}; }
   std::shared_ptr<const kv::View> view() const { return parts.committer.view(); }
+  bool paused() const { return options.pause != nullptr && options.pause->on(); }
 
   /// Asks `query(reader)` in place where memory can answer; otherwise once more, whole, on the disk pool. The query owns
   /// what it needs.

@@ -137,7 +137,8 @@ Task<BlobContent> open_blob(Core& core, const oci::RepositoryName& name, const o
 Task<std::uint64_t> blob_size(Core& core, const oci::RepositoryName& name, const oci::Digest& digest) {
   auto query = [name, digest](const kv::Reader& reader) { return find_link(reader, kLocalNamespace, name, digest); };
   BERTH_CO_TRY(const BlobLink link, co_await core.read(core.view(), std::move(query)));
-  if (wants_extension(link.due, core.uptime.now(), core.options.collection_grace)) {
+  // Nothing is collected in a pause.
+  if (!core.paused() && wants_extension(link.due, core.uptime.now(), core.options.collection_grace)) {
     ExtendLink command{.context = core.system_context(),
                        .name_space = kLocalNamespace,
                        .repository = name,

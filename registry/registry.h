@@ -22,6 +22,7 @@
 #include "oci/range.h"
 #include "registry/actor.h"
 #include "registry/buffer.h"
+#include "registry/pause.h"
 #include "registry/values.h"
 #include "storage/ballast.h"
 #include "storage/blobs/blob_store.h"
@@ -46,6 +47,8 @@ struct RegistryOptions {
   std::chrono::milliseconds collector_interval = std::chrono::seconds(10);
   std::size_t uploads_open_max = 10'000;
   std::size_t answer_cache_bytes = 32 << 20;
+  /// While it is on, nothing is written but what clients ask for. Null: never.
+  std::shared_ptr<const Pause> pause = nullptr;
 };
 
 /// A blob as it goes out: in memory when it was small, else an open file.

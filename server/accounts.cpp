@@ -47,6 +47,7 @@ Result<std::unique_ptr<Accounts>> Accounts::open(const auth::AuthOptions& option
                                                  std::shared_ptr<registry::IdentitySignal> signal) {
   std::unique_ptr<Accounts> accounts(new Accounts(options));
   registry::IdentitiesOptions identities;
+  identities.pause = parts.pause;
   for (const auth::Role& role : options.roles) identities.configured_roles.push_back(role.name);
   BERTH_TRY(accounts->identities_, registry::open_identities({parts.committer, parts.disk_pool, parts.clock},
                                                              std::move(signal), std::move(identities)));

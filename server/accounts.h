@@ -13,6 +13,7 @@
 #include "base/metrics.h"
 #include "base/task.h"
 #include "registry/identities/signal.h"
+#include "registry/pause.h"
 #include "storage/kv/committer.h"
 
 namespace berth::server {
@@ -25,6 +26,7 @@ class Accounts {
     Pool& disk_pool;
     const Clock& clock;
     Entropy& entropy;
+    std::shared_ptr<const registry::Pause> pause = nullptr;  ///< as IdentitiesOptions::pause
   };
   /// Blocks. `signal` is told by the committer, which runs already. Errors: those of open_identities(); request_invalid
   /// and io_error with a sentence for the operator (a file that the settings name).

@@ -235,9 +235,11 @@ int serve(const cli::ServeCall& call) {
   if (!opened_blobs) return fail(opened_blobs.error());
   blobs = *std::move(opened_blobs);
 
+  auto registry_options = server::registry_options(settings);
+  registry_options.pause = switches.pause();
   auto opened = registry::open_registry(
       {*store, *committer, *blobs, ballast, disk_pool, cpu_pool, buffers, clock, entropy}, cache,
-      server::registry_options(settings));
+      std::move(registry_options));
   if (!opened) return fail(opened.error());
   registry = *std::move(opened);
   std::vector<config::Finding> findings;
@@ -245,7 +247,7 @@ int serve(const cli::ServeCall& call) {
   if (!findings.empty())
     return fail(make_error(ErrorCode::request_invalid, findings.front().path + ": " + findings.front().what));
   auto opened_accounts =
-      server::Accounts::open(auth_options, {*committer, disk_pool, clock, entropy}, identities_changed);
+      server::Accounts::open(auth_options, {*committer, disk_pool, clock, entropy, switches.pause()}, identities_changed);
   if (!opened_accounts) return fail(opened_accounts.error());
   accounts = *std::move(opened_accounts);
   reload.attach(*accounts);

@@ -27,6 +27,7 @@
 #include "registry/identities/use_counter.h"
 #include "registry/identities/values.h"
 #include "registry/index.h"
+#include "registry/pause.h"
 #include "registry/uptime_clock.h"
 #include "storage/kv/committer.h"
 
@@ -38,6 +39,7 @@ struct IdentitiesOptions {
   std::chrono::milliseconds fold_interval = std::chrono::seconds(5);
   std::chrono::milliseconds sweep_interval = std::chrono::seconds(60);
   std::vector<std::string> configured_roles = {};  ///< names of roles that the configuration defines
+  std::shared_ptr<const Pause> pause = nullptr;    ///< while it is on, nothing is folded in or swept. Null: never
 };
 
 /// What identities stand on; all outlive them.
@@ -176,6 +178,7 @@ class Identities {
   Task<Credential> add_credential(const Actor& actor, CredentialKind kind, std::string owner, OwnerOrigin origin,
                                   NewCredential credential);
   void loop();
+  bool paused() const { return options_.pause != nullptr && options_.pause->on(); }
   void fold();
   void sweep();
   void sweep_one_by_one(const std::vector<IdentityDueKey>& entries);

@@ -86,6 +86,7 @@ void Identities::loop() {
 }
 
 void Identities::fold() {
+  if (paused()) return;
   std::vector<IdentityUse> uses = uses_.take();
   for (std::size_t begin = 0; begin < uses.size(); begin += FoldUses::kEntriesMax) {
     const std::size_t end = std::min(uses.size(), begin + FoldUses::kEntriesMax);
@@ -98,6 +99,7 @@ void Identities::fold() {
 }
 
 void Identities::sweep() {
+  if (paused()) return;
   for (std::size_t step = 0; step < kStepsMax; ++step) {
     const auto view = parts_.committer.view();
     auto entries = identity_due_entries(view->reader(kv::Tier::any), uptime_.now(),

@@ -6,7 +6,6 @@
 
 #include "api/access_log.h"
 #include "base/log.h"
-#include "registry/pause.h"
 #include "tests/unit/api/admin_world.h"
 
 namespace berth::api::test {
@@ -24,7 +23,7 @@ const std::string kDigest = "sha256:" + std::string(64, 'a');
 
 TEST_CASE("a read-only registry refuses what changes content, and nothing else") {
   Switches switches(true, true, 5s);
-  CHECK(registry::collection_paused());
+  CHECK(switches.pause()->on());
   Exchange x(with(switches));
   x.lifecycle.started = true;
   struct Row {
@@ -61,7 +60,7 @@ TEST_CASE("a read-only registry refuses what changes content, and nothing else")
   CHECK(x.text() == "ok, read-only\n");
 
   switches.set_read_only(false, "user:ann", WallTime{1s});
-  CHECK_FALSE(registry::collection_paused());
+  CHECK_FALSE(switches.pause()->on());
   for (const Row& row : rows) {
     INFO(to_string(row.method) << " " << row.target);
     x.send(row.method, row.target);
@@ -85,7 +84,7 @@ TEST_CASE("read-only is switched over the api, and says since when and by whom")
   CHECK(x.json["since"].get<std::string>().size() > 10);
   const Json first = x.json;
   CHECK(switches.read_only());
-  CHECK(registry::collection_paused());
+  CHECK(switches.pause()->on());
   x.clock.advance(10s);
   REQUIRE(x.put("/api/v1/read-only", {{"read_only", true}}) == 200);
   CHECK(x.json == first);  // it was so already
@@ -95,7 +94,7 @@ TEST_CASE("read-only is switched over the api, and says since when and by whom")
   CHECK(switches.read_only());
   REQUIRE(x.put("/api/v1/read-only", {{"read_only", false}}) == 200);
   CHECK_FALSE(switches.read_only());
-  CHECK_FALSE(registry::collection_paused());
+  CHECK_FALSE(switches.pause()->on());
 }
 
 /// Where the log goes instead of standard error; ends it before it closes.

@@ -53,6 +53,7 @@ class World {
   Identities& operator*() { return *identities_; }
   Identities* operator->() { return identities_.get(); }
   kv::Committer& committer() { return *committer_; }
+  Pause& pause() { return *pause_; }
   test::ManualClock& clock() { return clock_; }
 
   template <class T>
@@ -109,6 +110,7 @@ class World {
     REQUIRE(committer_->start().has_value());
     IdentitiesOptions options;
     options.fold_interval = options.sweep_interval = 1h;
+    options.pause = pause_;
     auto opened = open_identities({*committer_, *pool_, clock_}, signal_, options);
     REQUIRE(opened.has_value());
     identities_ = *std::move(opened);
@@ -124,6 +126,7 @@ class World {
   }
 
   Engine engine_;
+  const std::shared_ptr<Pause> pause_ = std::make_shared<Pause>(false);
   Folder folder_;
   test::ManualClock clock_;
   std::unique_ptr<kv::Store> store_;
@@ -245,6 +248,25 @@ TEST_CASE("the version moves with every change before it is acknowledged, and wi
   CHECK(!moved());
   world.must_do(world->delete_user(kAdmin, "alice", Erasure::keep_name));
   CHECK(moved());
+}
+
+TEST_CASE("in a pause nobody's login is written down and nothing is swept, and afterwards both are") {
+  World world(Engine::memory);
+  world.must(world->create_user(kAdmin, {.name = "alice"}));
+  NewCredential token{.hash = hash_of(3), .name = "old", .expires_at = world.clock().wall() + 1s};
+  world.must(world->create_token(kAdmin, "user:alice", OwnerOrigin::local, token));
+  world.pause().set(true);
+  const auto version = world.committer().view()->version();
+  world->note_login("alice");
+  world.clock().advance(24h * 30);
+  world->run_now();
+  CHECK(world.committer().view()->version() == version);
+  CHECK(world.must(world->find_user("alice"))->last_login_at == WallTime{});
+  CHECK(world.must(world->find_credential(hash_of(3))).has_value());
+  world.pause().set(false);
+  world->run_now();
+  CHECK(world.must(world->find_user("alice"))->last_login_at != WallTime{});
+  CHECK_FALSE(world.must(world->find_credential(hash_of(3))).has_value());
 }
 
 TEST_CASE("the snapshot is made anew when roles, grants or groups changed, and only then") {

@@ -1,0 +1,89 @@
+// While somebody keeps content as it is, pulls write nothing.
+#include "registry/pause.h"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "registry/keys.h"
+#include "registry/tables.h"
+#include "tests/support/test_registry.h"
+
+namespace berth::registry {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Engines;
+using test::TestRegistry;
+using test::TestRegistryOptions;
+
+/// Bytes of the index's write-ahead logs: the store's own view of a write that reaches the disk.
+std::uintmax_t logged_bytes(const std::filesystem::path& directory) {
+  std::uintmax_t bytes = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory / "index")) {
+    if (entry.path().extension() == ".log") bytes += entry.file_size();
+  }
+  return bytes;
+}
+
+std::uint64_t pulls(TestRegistry& registry) {
+  const auto view = registry.committer().view();
+  Table<PullsKey> table;
+  REQUIRE(load(view->reader(kv::Tier::any), PullsKey::prefix(), table).has_value());
+  std::uint64_t sum = 0;
+  for (const auto& [key, record] : table) sum += record.pulls;
+  return sum;
+}
+
+TEST_CASE("in a pause nothing is collected, counted or written down, and afterwards it is") {
+  const auto pause = std::make_shared<Pause>(false);
+  TestRegistryOptions options;
+  options.engines = Engines::files;
+  options.registry.pause = pause;
+  options.registry.collection_grace = 24h;
+  TestRegistry registry(options);
+  const std::string layer(1000, 'l'), stray(1000, 's');
+  REQUIRE(registry.push_image("team/app", "v1", {"config", layer}).has_value());
+  REQUIRE(registry.push_blob("team/app", stray).has_value());
+
+  pause->set(true);
+  const auto version = registry.committer().view()->version();
+  const auto bytes = logged_bytes(registry.directory());
+  REQUIRE(bytes > 0);
+  registry.clock().advance(23h);  // a look at the blob would make its link live longer
+  const auto actor = TestRegistry::actor();
+  CHECK(registry.run(registry->blob_size(TestRegistry::name("team/app"), oci::sha256(stray))).has_value());
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(registry.pull_manifest("team/app", "v1").has_value());
+    REQUIRE(registry.pull_blob("team/app", oci::sha256(layer)).has_value());
+    registry.clock().advance(48h);
+    registry.collect_now();
+  }
+  CHECK(registry.committer().view()->version() == version);
+  CHECK(logged_bytes(registry.directory()) == bytes);
+  CHECK(registry.pull_blob("team/app", oci::sha256(stray)).has_value());
+  CHECK(pulls(registry) == 0);
+
+  pause->set(false);
+  registry.collect_now();
+  CHECK(registry.committer().view()->version() > version);
+  CHECK(logged_bytes(registry.directory()) > bytes);
+  CHECK_FALSE(registry.pull_blob("team/app", oci::sha256(stray)).has_value());
+  CHECK(pulls(registry) == 3);
+}
+
+TEST_CASE("a registry that is stopped in a pause writes nothing") {
+  const auto pause = std::make_shared<Pause>(false);
+  TestRegistryOptions options;
+  options.registry.pause = pause;
+  TestRegistry registry(options);
+  REQUIRE(registry.push_image("team/app", "v1", {"config", "layer"}).has_value());
+  pause->set(true);
+  REQUIRE(registry.pull_manifest("team/app", "v1").has_value());
+  registry.clock().advance(48h);
+  const auto version = registry.committer().view()->version();
+  registry->stop();
+  CHECK(registry.committer().view()->version() == version);
+}
+
+}  // namespace
+}  // namespace berth::registry
