@@ -209,7 +209,9 @@ class Tests:
         starts = changes(before, after, "http_response_start_seconds_count")
         check(starts["manifest_get"] == 12 and starts["upload_finish"] == 2, starts)
         caches = changes(before, after, "cache_requests_total")
-        check(caches["token miss"] == 1 and caches["token hit"] == 3, caches)
+        # Each of the 31 credentials was known from a moment ago (on that thread), or looked at as a password or a token.
+        looks = sum(caches.get(way, 0) for way in ("identity hit", "password hit", "password miss", "token hit", "token miss"))
+        check(looks == 31 and caches["identity hit"] >= 15 and caches["token miss"] == 1, caches)
         pulled = changes(before, after, "http_response_bytes_total")["pull"]
         check(pulled >= 11 * len(document) + len(layer) + 10, f"{pulled} bytes pulled")
 
