@@ -252,11 +252,11 @@ int serve(const cli::ServeCall& call) {
   accounts = *std::move(opened_accounts);
   reload.attach(*accounts);
   service->attach(accounts->backends(*registry));
-  server::give_back_start_memory();
   lifecycle.started.store(true);
   if (switches.read_only()) log::warning("the registry is read-only, as the settings say: pushes and deletes are refused");
   log::info("ready");
   manager.ready();
+  server::give_back_start_memory();
 
   signals.wait_for_stop();
   manager.stopping();

@@ -19,10 +19,11 @@
 #include <mutex>
 #include <optional>
 #include <utility>
+
 #include "storage/kv/disk_probe.h"
+#include "storage/kv/index_files.h"
 #include "storage/kv/rocksdb_metrics.h"
 #include "storage/kv/wal_check.h"
-#include "storage/kv/zeroed_logs.h"
 #include "storage/measured_file_system.h"
 
 namespace berth::kv {
@@ -37,8 +38,8 @@ constexpr std::size_t kProtectionBytesPerKey = 8;
 /// From here on a disk has room for files that reserve more than they hold.
 constexpr std::uintmax_t kRoomyDiskBytes = std::uintmax_t{4} << 30;
 
-/// The log and the manifest reserve 22 MiB ahead of what is written: all that a small disk has, and what its ballast was
-/// kept for.
+/// The log and the manifest reserve 22 MiB ahead of what is written: all that a small disk has, and what its ballast
+/// was kept for.
 bool is_roomy_disk(const std::filesystem::path& directory) {
   std::error_code failed;
   auto space = std::filesystem::space(directory, failed);
@@ -83,6 +84,7 @@ class EngineLog final : public rocksdb::Logger {
   static void write(spdlog::level::level_enum level, const char* format, va_list arguments) {
     char line[1024];
     vsnprintf(line, sizeof line, format, arguments);
+    if (std::string_view(line).find(kNoOptionsRecord) != std::string_view::npos) return;  // it is as it is meant
     spdlog::log(level, "rocksdb: {}", line);
   }
 };
@@ -123,8 +125,8 @@ rocksdb::DBOptions database_options(const RocksDbOptions& options) {
   db.avoid_flush_during_recovery = true;   // a crash loop must not grow a pile of little files
   db.skip_stats_update_on_db_open = true;  // it reads a block of every file
   db.max_open_files = options.open_files_max;
-  // With a bound on open files at most 16 of each family are opened at once; sixteen threads for each family, which is the
-  // default, take longer to make than that.
+  // With a bound on open files at most 16 of each family are opened at once; sixteen threads for each family, which is
+  // the default, take longer to make than that.
   db.max_file_opening_threads = 1;
 
   // What bounds memory and threads: a small process, one writer.
@@ -182,13 +184,16 @@ rocksdb::ColumnFamilyOptions family_options(Access access, const RocksDbOptions&
       filter();
       break;
     case Access::scan:
-      filter();                       // these are looked up by whole key too
+      filter();                     // these are looked up by whole key too
       table.block_size = 16 << 10;  // a page of a list is a few reads
       break;
     case Access::large:
       table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
-      family.write_buffer_size = options.write_buffer_bytes * 2;  // fewer, larger files for larger values
-      family.max_bytes_for_level_base = 256 << 20;                // the same factor fewer rewrites
+      // Keys are digests, so each file of the first level overlaps all of the next: as much as that level holds is
+      // gathered before it is rewritten. Filters keep look-ups from the many files.
+      family.write_buffer_size = options.write_buffer_bytes * 2;
+      family.level0_file_num_compaction_trigger = 8;
+      family.max_bytes_for_level_base = 256 << 20;
       break;
     case Access::queue:
       family.write_buffer_size = options.write_buffer_bytes / 4;  // deletions leave memory early
@@ -213,9 +218,9 @@ struct Database {
   const rocksdb::Snapshot* take_snapshot(RocksView* view, std::list<RocksView*>::iterator& position);
   void release_snapshot(const rocksdb::Snapshot* snapshot, std::list<RocksView*>::iterator position);
 
-  std::unique_ptr<rocksdb::Env> env;  ///< the database's, when it has one of its own
+  std::optional<IndexFiles> files;  ///< the database's
   std::unique_ptr<rocksdb::DB> db;
-  std::shared_ptr<rocksdb::Statistics> statistics;  ///< may be null
+  std::shared_ptr<rocksdb::Statistics> statistics;        ///< may be null
   std::vector<rocksdb::ColumnFamilyHandle*> all_handles;  ///< owned until close(): RocksDB's default family, then ours
   std::vector<rocksdb::ColumnFamilyHandle*> families;     ///< by Family
   std::atomic<bool> open{true};
@@ -442,9 +447,9 @@ class RocksStore final : public Store {
   metrics::Source source_;
 };
 
-/// A gap in the numbers of a log is an acknowledged change that is gone. What a crash can lose is what was not in a table
-/// file yet, so the entries that were read back from the write-ahead log are looked at, `unsaved` of them, and a few
-/// before, for a fraction of a second at most.
+/// A gap in the numbers of a log is an acknowledged change that is gone. What a crash can lose is what was not in a
+/// table file yet, so the entries that were read back from the write-ahead log are looked at, `unsaved` of them, and a
+/// few before, for a fraction of a second at most.
 Result<void> check_log_numbers(Store& store, Family log, std::uint64_t unsaved) {
   constexpr std::uint64_t kEntriesBefore = 1'000;
   constexpr std::uint64_t kEntriesMax = 100'000;
@@ -541,20 +546,25 @@ Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions option
   }
 
   auto database = std::make_shared<Database>();
-  if (db_options.allow_fallocate) {
-    database->env = zeroed_logs(*db_options.env);
-    db_options.env = database->env.get();
-  }
+  database->files.emplace(*db_options.env, /*zeros_ahead=*/db_options.allow_fallocate);
+  db_options.env = &database->files->env();
   rocksdb::DB* raw = nullptr;
-  // A store from before gets the families that it lacks one by one, each with several syncs. A new one gets them together,
-  // which is most of the time of a first start; cut short it is a store that lacks families.
+  // A store from before gets the families that it lacks one by one, each with several syncs. A new one gets them
+  // together, which is most of the time of a first start, and one sync of the manifest, after the last, serves them
+  // all.
   const auto at_open = names.empty() ? std::vector(descriptors.begin(), descriptors.begin() + 1) : descriptors;
   Status status = rocksdb::DB::Open(db_options, directory, at_open, &database->all_handles, &raw);
   database->db.reset(raw);
-  if (status.ok() && at_open.size() < descriptors.size()) {
+  const auto make = [&](auto first, auto last) {
     std::vector<rocksdb::ColumnFamilyHandle*> made;  // also those before one that fails
-    status = raw->CreateColumnFamilies({descriptors.begin() + 1, descriptors.end()}, &made);
+    status = raw->CreateColumnFamilies({first, last}, &made);
     database->all_handles.insert(database->all_handles.end(), made.begin(), made.end());
+  };
+  if (status.ok() && at_open.size() < descriptors.size()) {
+    database->files->hold_manifest(true);
+    make(descriptors.begin() + 1, descriptors.end() - 1);
+    database->files->hold_manifest(false);
+    if (status.ok()) make(descriptors.end() - 1, descriptors.end());
   }
   database->statistics = db_options.statistics;
   if (!status.ok()) {
@@ -570,7 +580,8 @@ Result<std::unique_ptr<Store>> open_rocksdb(Schema schema, RocksDbOptions option
   for (std::size_t family = 0; family < store->schema().size(); ++family) {
     if (store->schema()[family].access != Access::log) continue;
     std::uint64_t unsaved = 0;
-    database->db->GetIntProperty(database->families[family], rocksdb::DB::Properties::kNumEntriesActiveMemTable, &unsaved);
+    database->db->GetIntProperty(database->families[family], rocksdb::DB::Properties::kNumEntriesActiveMemTable,
+                                 &unsaved);
     BERTH_CHECK(check_log_numbers(*store, static_cast<Family>(family), unsaved));
   }
   return store;

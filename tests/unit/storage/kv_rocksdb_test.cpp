@@ -237,6 +237,19 @@ TEST_CASE("rocksdb: a torn tail is dropped quietly, damage before it is an error
   }
 }
 
+TEST_CASE("rocksdb: no record of options is written, and one of before does no harm") {
+  TempDirectory directory;
+  for (int opening = 0; opening < 2; ++opening) {
+    auto store = must_open(directory.path());
+    write_change(*store, static_cast<std::uint64_t>(opening) + 1, "v");
+    for (const auto& entry : fs::directory_iterator(directory.path()))
+      CHECK_FALSE(entry.path().filename().string().starts_with("OPTIONS"));
+  }
+  std::ofstream(directory.path() / "OPTIONS-000007")
+      << "[Version]\n  rocksdb_version=0.0.1\n[DBOptions]\n  nonsense=1\n";
+  CHECK(changes_in(*must_open(directory.path())) == 2);
+}
+
 TEST_CASE("rocksdb: a log that is open has zeros ahead of what is written, and none when it was closed") {
   TempDirectory directory;
   {
