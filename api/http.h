@@ -1,6 +1,7 @@
 // HTTP as the registry sees it: our own small types. Handlers get a Request, answer a Response, and never write.
 #pragma once
 
+#include <algorithm>
 #include <sys/types.h>
 
 #include <chrono>
@@ -18,6 +19,7 @@
 #include "base/metrics.h"
 #include "base/span.h"
 #include "base/task.h"
+#include "base/waits.h"
 #include "oci/range.h"
 #include "registry/buffer.h"
 #include "storage/blobs/blob_store.h"
@@ -84,12 +86,17 @@ struct Timeline {
   Duration auth{};         ///< finding out who asks and what they may do, passwords among it
   Duration client_wait{};  ///< for the client to send its body
   Duration memory_wait{};  ///< for memory to read the body into
+  std::shared_ptr<const Waits> registry = nullptr;  ///< within the registry; null of what changes nothing
 };
 
 struct Request {
   Method method = Method::get;
   std::string method_text;
   std::string target;                               ///< as sent, origin form, ASCII
+  /// Of the target, without the query, which may carry what no log should.
+  std::string_view path() const { return std::string_view(target).substr(0, target.find('?')); }
+  /// Behind the question mark; empty without one.
+  std::string_view query() const { return std::string_view(target).substr(std::min(path().size() + 1, target.size())); }
   Headers headers;
   std::string peer_address;
   std::string id;                                   ///< made by the pipeline when empty; also the X-Request-Id

@@ -29,8 +29,6 @@ std::string host_of(const std::string& url) {
   return host.substr(0, colon);
 }
 
-std::string_view path_of(std::string_view target) { return target.substr(0, target.find('?')); }
-
 bool is_health_path(std::string_view path) {
   return path == "/livez" || path == "/readyz" || path == "/startupz";
 }
@@ -142,7 +140,7 @@ ListenerGate::ListenerGate(api::Handler& next, const config::Settings& settings,
 
 asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {
   const Serves& serves = listeners_.at(request.listener);
-  const std::string_view path = path_of(request.target);
+  const std::string_view path = request.path();
   // Where there is no registry nobody logs in: whoever set such a listener up shows the metrics to all who reach it.
   request.metrics_open = serves.metrics && !serves.registry;
   const bool allowed = is_health_path(path) ? serves.health : path == "/metrics" ? serves.metrics : serves.registry;

@@ -20,6 +20,8 @@
 namespace berth::server {
 namespace {
 
+/// How much of a slice is looked at before it is sent.
+constexpr std::uint64_t kWarmBytes = 2 << 20;
 /// How far the kernel is asked to read ahead of a cold slice.
 constexpr std::uint64_t kReadAheadBytes = 4 << 20;
 /// Pages are looked at in this distance: files are read and evicted in runs, and each look costs a system call.
@@ -57,7 +59,8 @@ bool read_through(int file, std::uint64_t begin, std::uint64_t end) {
   constexpr std::size_t kScratchBytes = 256 << 10;
   const auto scratch = std::make_unique_for_overwrite<std::byte[]>(kScratchBytes);
   while (begin < end) {
-    const auto bytes = ::pread(file, scratch.get(), std::min<std::uint64_t>(kScratchBytes, end - begin), static_cast<off_t>(begin));
+    const auto bytes =
+        ::pread(file, scratch.get(), std::min<std::uint64_t>(kScratchBytes, end - begin), static_cast<off_t>(begin));
     if (bytes < 0 && errno == EINTR) continue;
     if (bytes < 0) return false;
     if (bytes == 0) return true;  // Shorter than it was: sendfile will meet the same end.
@@ -72,7 +75,8 @@ bool ResponseWriter::at_file() const {
   return head_.empty() && part_ < parts_ && std::holds_alternative<api::FileSlice>((*body_)[part_]);
 }
 
-asio::awaitable<ResponseWriter::End> ResponseWriter::write(std::string_view head, const std::vector<api::BodyPart>* body) {
+asio::awaitable<ResponseWriter::End> ResponseWriter::write(std::string_view head,
+                                                           const std::vector<api::BodyPart>* body) {
   head_ = head;
   body_ = body;
   parts_ = body == nullptr ? 0 : body->size();
@@ -93,7 +97,6 @@ asio::awaitable<ResponseWriter::End> ResponseWriter::write(std::string_view head
 
 /// Everything up to the next file.
 asio::awaitable<ResponseWriter::End> ResponseWriter::write_memory() {
-  std::uint64_t turn = 0;
   while (!at_end() && !at_file()) {
     std::array<iovec, kGatherMax> pieces;
     std::size_t count = 0;
@@ -114,16 +117,20 @@ asio::awaitable<ResponseWriter::End> ResponseWriter::write_memory() {
     const auto io = wire_.write(std::span(pieces).first(count), next < parts_);
     if (io.outcome == Wire::Outcome::moved) {
       advance(io.bytes);
-      turn += io.bytes;
-      if (turn >= wire_.turn_bytes()) {
-        turn = 0;
-        co_await asio::post(asio::deferred);
-      }
+      if (ends_turn(io.bytes)) co_await asio::post(asio::deferred);
     } else if (io.outcome != Wire::Outcome::blocked || !co_await wire_.wait_writable()) {
       co_return End::peer_gone;
     }
   }
   co_return End::complete;
+}
+
+/// `bytes` more were sent.
+bool ResponseWriter::ends_turn(std::uint64_t bytes) {
+  turn_ += bytes;
+  if (turn_ < wire_.turn_bytes()) return false;
+  turn_ = 0;
+  return true;
 }
 
 void ResponseWriter::advance(std::size_t bytes) {
@@ -147,30 +154,34 @@ asio::awaitable<ResponseWriter::End> ResponseWriter::send_slice(const api::FileS
   const int file = slice.file->fd.get();
   auto offset = slice.range.begin;
   const auto end = slice.range.end;
+  // What is encrypted is read by this thread: it is not to meet the disk between two probes.
+  const std::uint64_t warm_bytes = wire_.encrypted() ? wire_.turn_bytes() : kWarmBytes;
   std::uint64_t warm_until = offset;
   SteadyTime warm_since{};
   while (offset < end) {
     const auto now = std::chrono::steady_clock::now();
     if (offset == warm_until || now - warm_since > kWarmFor) {
-      warm_until = std::min<std::uint64_t>(end, offset + wire_.turn_bytes());
+      warm_until = std::min(end, offset + warm_bytes);
       if (!is_warm(file, offset, warm_until) && !co_await warm_up(slice, offset, warm_until)) co_return End::unreadable;
       warm_since = std::chrono::steady_clock::now();
     }
-    const auto io = wire_.send_file(file, offset, warm_until - offset);
+    const auto io = wire_.send_file(file, offset, std::min(warm_until - offset, wire_.turn_bytes() - turn_));
     switch (io.outcome) {
       case Wire::Outcome::moved:
         offset += io.bytes;
         body_bytes_ += io.bytes;
-        if (offset == warm_until && offset < end) co_await asio::post(asio::deferred);
+        if (ends_turn(io.bytes)) co_await asio::post(asio::deferred);
         break;
       case Wire::Outcome::blocked:
         if (!co_await wire_.wait_writable()) co_return End::peer_gone;
+        turn_ = 0;
         break;
       case Wire::Outcome::ended:
         spdlog::error("a stored file ends at byte {} where {} were promised; the answer is cut off", offset, end);
         co_return End::unreadable;
       case Wire::Outcome::unreadable:
-        spdlog::error("a stored file cannot be read at byte {}: {}; the answer is cut off", offset, std::strerror(errno));
+        spdlog::error("a stored file cannot be read at byte {}: {}; the answer is cut off", offset,
+                      std::strerror(errno));
         co_return End::unreadable;
       case Wire::Outcome::broken:
         co_return End::peer_gone;
@@ -214,8 +225,9 @@ std::string_view DateText::now() {
                                                               "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     std::tm tm{};
     ::gmtime_r(&second, &tm);
-    text_ = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[static_cast<std::size_t>(tm.tm_wday)], tm.tm_mday,
-                        kMonths[static_cast<std::size_t>(tm.tm_mon)], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    text_ =
+        fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", kDays[static_cast<std::size_t>(tm.tm_wday)], tm.tm_mday,
+                    kMonths[static_cast<std::size_t>(tm.tm_mon)], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
     second_ = second;
   }
   return text_;

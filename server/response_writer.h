@@ -35,6 +35,7 @@ class ResponseWriter {
   asio::awaitable<End> write_memory();
   asio::awaitable<End> send_slice(const api::FileSlice& slice);
   asio::awaitable<bool> warm_up(const api::FileSlice& slice, std::uint64_t begin, std::uint64_t end);
+  bool ends_turn(std::uint64_t bytes);
   void advance(std::size_t bytes);
   bool at_file() const;
   bool at_end() const { return head_.empty() && part_ == parts_; }
@@ -47,6 +48,7 @@ class ResponseWriter {
   std::size_t part_ = 0;
   std::uint64_t offset_ = 0;  ///< bytes of body[part] that were sent
   std::uint64_t body_bytes_ = 0;
+  std::uint64_t turn_ = 0;  ///< bytes sent since others of the thread had theirs; less than a turn
 };
 
 /// The text of the status line and the header fields, with Date, Content-Length and Connection added and the empty

@@ -78,7 +78,8 @@ std::string_view Session::unread() const {
 
 asio::awaitable<void> Session::run() {
   // The first request has from the accept to the end of its head.
-  wire_.set_deadline(std::chrono::steady_clock::now() + environment_.options.header_timeout);
+  now_ = std::chrono::steady_clock::now();
+  wire_.set_deadline(now_ + environment_.options.header_timeout);
   auto next = Next::request;
   if (environment_.tls.is_on(accepted_.listener)) next = co_await secure();
   while (next == Next::request) {
@@ -145,22 +146,24 @@ asio::awaitable<bool> Session::wait_for_request() {
   const auto& options = environment_.options;
   if (input_.size() > 0) {
     // A pipelined request; the other connections of this thread have their turn first.
-    wire_.set_deadline(std::chrono::steady_clock::now() + options.header_timeout);
     co_await asio::post(asio::deferred);
+    now_ = std::chrono::steady_clock::now();
+    wire_.set_deadline(now_ + options.header_timeout);
     co_return !wire_.over();
   }
   input_.shrink_to_fit();
   wire_.set_read_threshold(1);
   if (requests_ > 0) {
     if (thread_->draining) co_return false;
-    wire_.set_deadline(std::chrono::steady_clock::now() + options.idle_timeout);
+    wire_.set_deadline(now_ + options.idle_timeout);
   }
   thread_->begin_idle(*this);
   idle_ = true;
   const bool arrived = co_await wire_.wait_readable(Wire::Wait::idle);
   idle_ = false;
   thread_->end_idle(*this);
-  if (arrived && requests_ > 0) wire_.set_deadline(std::chrono::steady_clock::now() + options.header_timeout);
+  now_ = std::chrono::steady_clock::now();
+  if (arrived && requests_ > 0) wire_.set_deadline(now_ + options.header_timeout);
   co_return arrived;
 }
 
@@ -181,7 +184,9 @@ asio::awaitable<Session::Next> Session::read_and_serve() {
     input_.commit(io.bytes);
     if (io.outcome == Wire::Outcome::moved) continue;
     if (io.outcome != Wire::Outcome::blocked) co_return Next::close;
-    if (co_await wire_.wait_readable(Wire::Wait::head)) continue;
+    const bool more = co_await wire_.wait_readable(Wire::Wait::head);
+    now_ = std::chrono::steady_clock::now();
+    if (more) continue;
     if (!wire_.timed_out() || input_.size() == 0) co_return Next::close;
     const HeadRefusal late{408, "the request header came too slowly"};
     co_return co_await refuse(late, parser.line(unread()));
@@ -207,7 +212,7 @@ api::Request Session::make_request(const RequestHead& head) const {
 }
 
 asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
-  const auto begun = std::chrono::steady_clock::now();
+  const auto begun = now_;
   ++requests_;
   const auto head = parser.head(unread());
   check_second_opinion(unread().substr(0, parser.size()), head);
@@ -238,7 +243,8 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
                     (body.complete() || body.remainder_is_short());
   const auto end = co_await send(response, request.method != api::Method::head, !keep, outcome.sent);
   outcome.complete = end == ResponseWriter::End::complete;
-  outcome.elapsed = std::chrono::steady_clock::now() - begun;
+  now_ = std::chrono::steady_clock::now();
+  outcome.elapsed = now_ - begun;
   environment_.handler.finished(request, response, outcome);
   if (end == ResponseWriter::End::unreadable && response.on_unreadable) response.on_unreadable();
   if (end != ResponseWriter::End::complete) {
@@ -246,8 +252,9 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
     co_return Next::close;
   }
   if (keep && !body.complete()) {
-    wire_.set_deadline(std::chrono::steady_clock::now() + kRemainderTime);
+    wire_.set_deadline(now_ + kRemainderTime);
     if (!co_await body.discard_remainder()) co_return Next::close;
+    now_ = std::chrono::steady_clock::now();
   }
   if (keep) co_return Next::request;
   const bool all_read = body.complete() && input_.size() == 0 && wire_.readable() == 0;

@@ -91,6 +91,9 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   bool secure_ = false;
   std::shared_ptr<const api::ClientCertificate> client_certificate_;
   std::uint64_t requests_ = 0;  ///< so that a late interrupter does not hit the next one
+  /// When something of this connection last began or ended: its head was there, its answer was sent. Asked once for all
+  /// that counts from there, for the clock costs more than most of that.
+  SteadyTime now_{};
   bool idle_ = false;
   bool handling_ = false;  ///< a handler is at work, and with it what an interrupter is for
   bool reset_ = false;

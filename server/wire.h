@@ -68,11 +68,13 @@ class Wire {
   Moved discard(std::size_t bytes_max);
   /// `more`: bytes follow at once, so a short packet is not worth sending.
   Moved write(std::span<const iovec> pieces, bool more);
+  /// At most `size` bytes.
   Moved send_file(int file, std::uint64_t offset, std::size_t size);
   /// Received and not yet read; of TLS about that much.
   std::size_t readable() const;
   /// How much of a file one connection may send before the next has its turn.
   std::size_t turn_bytes() const;
+  bool encrypted() const { return tls_ != nullptr; }
 
   /// How many bytes must have come before a wait for them ends (the end of the stream always ends it). Lets a slow body
   /// gather in the kernel while we hold no buffer for it.

@@ -106,6 +106,7 @@ class Exchange {
     io.run();
     if (!done) std::abort();
     body_reads = body.reads;
+    timeline = request.timeline;
     return response;
   }
 
@@ -136,6 +137,7 @@ class Exchange {
   std::unique_ptr<Service> service;
   Response response;
   int body_reads = 0;
+  Timeline timeline;  ///< of the last request
 };
 
 }  // namespace berth::api::test
