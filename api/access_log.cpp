@@ -1,13 +1,15 @@
 #include "api/access_log.h"
 
 #include <algorithm>
-#include <array>
-#include <iterator>
+#include <cstddef>
 #include <span>
+#include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
 
+#include "base/json_text.h"
 #include "base/log.h"
+#include "base/log_line.h"
 
 namespace berth::api {
 
@@ -33,25 +35,6 @@ std::string_view foreign_id(const Request& request) {
                     });
   return sane ? id : std::string_view{};
 }
-
-/// The path without its query: a query may carry what no log should.
-std::string_view path_of(const Request& request) {
-  return std::string_view(request.target).substr(0, request.target.find('?'));
-}
-
-/// The fields of one line, with no heap.
-class Fields {
- public:
-  template <class T>
-  void add(std::string_view name, const T& value) {
-    fields_[size_++] = log::Field(name, value);
-  }
-  std::span<const log::Field> all() const { return {fields_.data(), size_}; }
-
- private:
-  std::array<log::Field, 22> fields_;  ///< more than log_access() has
-  std::size_t size_ = 0;
-};
 
 /// Empty: there is none.
 struct TraceIds {
@@ -80,54 +63,70 @@ TraceIds trace_of(const Request& request) {
 void log_access(const Request& request, const Response& response, const Outcome& outcome) {
   const log::Level level = level_of(request, response);
   if (!log::enabled(level)) return;
-  Fields fields;
-  fields.add("request_id", request.id);
-  fields.add("operation", request.operation);
-  fields.add("method", request.method_text);
-  fields.add("path", path_of(request));
-  fields.add("status", response.status);
-  fields.add("bytes", outcome.sent);
-  fields.add("received", outcome.received);
-  fields.add("ttfb_ms", outcome.until_answer);
-  fields.add("duration_ms", outcome.elapsed);
-  fields.add("peer", request.peer_address);
   const std::string_view agent = request.headers.get("User-Agent").substr(0, kAgentBytesMax);
-  if (!agent.empty()) fields.add("user_agent", agent);
-  if (!request.principal.empty()) {
-    fields.add("principal", request.principal);
-    fields.add("credential", request.credential);
-  }
-  if (request.client_certificate) fields.add("client_certificate", request.client_certificate->subject);
+  const std::string_view foreign = foreign_id(request);
+  const std::string_view certificate =
+      request.client_certificate ? request.client_certificate->subject : std::string_view{};
+  const TraceIds trace = trace_of(request);
+
+  // Of what is short by nature, with the names; and of what others chose.
+  constexpr std::size_t kShort = 2 << 10;
+  const std::size_t chosen = request.method_text.size() + request.path().size() + request.principal.size() +
+                             agent.size() + certificate.size() + response.log_detail.size();
+  log::Line line(level, "request", kShort + log::line_max("request", {}) + json_string_max(chosen));
+  line.add_word<"request_id">(request.id);
+  line.add_word<"operation">(request.operation);
+  line.add<"method">(request.method_text);
+  line.add<"path">(request.path());
+  line.add<"status">(response.status);
+  line.add<"bytes">(outcome.sent);
+  if (outcome.received != 0) line.add<"received">(outcome.received);
+  line.add<"ttfb_ms">(outcome.until_answer);
+  line.add<"duration_ms">(outcome.elapsed);
+  line.add<"peer">(request.peer_address);
+  if (!agent.empty()) line.add<"user_agent">(agent);
+  if (!request.principal.empty()) line.add<"principal">(request.principal);
+  // Of somebody without one the principal says it.
+  const bool shown = !request.credential.empty() && request.credential != request.principal;
+  if (shown) line.add<"credential">(request.credential);
+  if (!certificate.empty()) line.add<"client_certificate">(certificate);
   // A client that hangs up in the middle is everyday life, not an error.
-  if (!outcome.complete) fields.add("complete", false);
-  const TraceIds trace = trace_of(request);  // what a field borrows
-  if (!trace.trace_id.empty()) fields.add("trace_id", trace.trace_id);
-  if (!trace.span_id.empty()) fields.add("span_id", trace.span_id);
-  if (!trace.parent_id.empty()) fields.add("parent_id", trace.parent_id);
-  if (const std::string_view from = foreign_id(request); !from.empty()) fields.add("client_request_id", from);
-  if (!response.log_detail.empty()) fields.add("detail", response.log_detail);
-  log::event(level, "request", fields.all());
+  if (!outcome.complete) line.add<"complete">(false);
+  if (!trace.trace_id.empty()) line.add_word<"trace_id">(trace.trace_id);
+  if (!trace.span_id.empty()) line.add_word<"span_id">(trace.span_id);
+  if (!trace.parent_id.empty()) line.add_word<"parent_id">(trace.parent_id);
+  if (!foreign.empty()) line.add_word<"client_request_id">(foreign);
+  if (!response.log_detail.empty()) line.add<"detail">(response.log_detail);
 }
 
 void log_slow(const Request& request, const Response& response, const Outcome& outcome) {
   const Timeline& time = request.timeline;
-  // What was not spent on other waits is the registry's: its index, its disk and the commit.
-  const auto registry = outcome.until_answer - time.auth - time.client_wait - time.memory_wait;
-  const std::pair<std::string_view, Timeline::Duration> parts[] = {
-      {"registry", registry}, {"auth", time.auth}, {"client", time.client_wait}, {"memory", time.memory_wait}};
-  const auto most = std::max_element(std::begin(parts), std::end(parts),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  log::warning("a request was slow to answer", {{"request_id", request.id},
-                                                {"operation", request.operation},
-                                                {"path", path_of(request)},
-                                                {"status", response.status},
-                                                {"waited_for", most->first},
-                                                {"ttfb_ms", outcome.until_answer},
-                                                {"auth_ms", time.auth},
-                                                {"client_ms", time.client_wait},
-                                                {"memory_ms", time.memory_wait},
-                                                {"registry_ms", registry},
-                                                {"trace_id", trace_of(request).trace_id}});
+  const Waits within = time.registry ? *time.registry : Waits{};
+  struct Part {
+    std::string_view name;
+    std::string_view field;
+    Timeline::Duration time;
+  };
+  Part parts[] = {{"registry", "registry_ms", outcome.until_answer},
+                  {"auth", "auth_ms", time.auth},
+                  {"client", "client_ms", time.client_wait},
+                  {"memory", "memory_ms", time.memory_wait},
+                  {"write", "write_ms", within.write},
+                  {"hash", "hash_ms", within.hash},
+                  {"file", "file_ms", within.file},
+                  {"commit", "commit_ms", within.commit}};
+  // What was not spent on other waits is the registry's own: its index, and its disk for what is read.
+  for (const Part& part : std::span(parts).subspan(1)) parts[0].time -= part.time;
+  const auto longest = std::ranges::max_element(parts, {}, &Part::time);
+  const TraceIds trace = trace_of(request);
+  std::vector<log::Field> fields = {{"request_id", request.id},    {"operation", request.operation},
+                                    {"path", request.path()},      {"status", response.status},
+                                    {"waited_for", longest->name}, {"ttfb_ms", outcome.until_answer}};
+  for (const Part& part : parts) {
+    if (part.time != Timeline::Duration{}) fields.emplace_back(part.field, part.time);
+  }
+  if (!trace.trace_id.empty()) fields.emplace_back("trace_id", trace.trace_id);
+  log::event(log::Level::warning, "a request was slow to answer", fields);
 }
 
 }  // namespace berth::api

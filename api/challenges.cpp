@@ -12,9 +12,7 @@ namespace {
 constexpr std::string_view kRealm = "berth";
 
 std::optional<oci::RepositoryName> mount_source(const Request& request) {
-  const std::size_t query_at = request.target.find('?');
-  if (query_at == std::string::npos) return std::nullopt;
-  const auto query = Query::parse(std::string_view(request.target).substr(query_at + 1));
+  const auto query = Query::parse(request.query());
   if (!query || !query->get("mount")) return std::nullopt;
   const auto from = query->get("from");
   auto name = from ? oci::RepositoryName::parse(*from) : make_error(ErrorCode::name_invalid, "");

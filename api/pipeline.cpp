@@ -132,8 +132,7 @@ class Pipeline final : public Service {
     Match& match = asked.match;
     if (request.loopback_listener) BERTH_CO_CHECK(check_host(request, options_.allowed_hosts));
 
-    const std::size_t query_at = request.target.find('?');
-    BERTH_CO_TRY(match, match_path(request.method, std::string_view(request.target).substr(0, query_at)));
+    BERTH_CO_TRY(match, match_path(request.method, request.path()));
     if (match.path.empty()) co_return make_error(ErrorCode::route_unknown, "there is nothing at this path");
     name_trace(request, match.path);
     if (match.route == nullptr) {
@@ -184,8 +183,7 @@ class Pipeline final : public Service {
     }
 
     BERTH_CO_TRY(Target target, parse_target(match, asked.repository));
-    const bool has_query = query_at != std::string::npos;
-    BERTH_CO_TRY(Query query, Query::parse(has_query ? std::string_view(request.target).substr(query_at + 1) : ""));
+    BERTH_CO_TRY(Query query, Query::parse(request.query()));
     Context context{.request = request,
                     .options = options_,
                     .lifecycle = lifecycle_,
@@ -201,6 +199,9 @@ class Pipeline final : public Service {
                     .target = std::move(target),
                     .query = std::move(query)};
     context.actor.trace = request.span.below();
+    if (request.method != Method::get && request.method != Method::head) {
+      request.timeline.registry = context.actor.waits = std::make_shared<Waits>();
+    }
     asked.handed_on = true;
     co_return co_await route.handle(context);
   }

@@ -13,10 +13,6 @@ std::string_view method_of(const Request& request) {
   return request.method == Method::other ? std::string_view("_OTHER") : std::string_view(request.method_text);
 }
 
-std::string_view path_of(const Request& request) {
-  return std::string_view(request.target).substr(0, request.target.find('?'));
-}
-
 bool only_watches(std::string_view path) {
   return path == "/livez" || path == "/readyz" || path == "/startupz" || path == "/metrics";
 }
@@ -41,7 +37,7 @@ void describe(const Request& request) {
   trace::Span& span = request.span;
   span.set_name(request.method == Method::other ? "HTTP" : request.method_text);
   span.set("http.request.method", method_of(request));
-  span.set("url.path", path_of(request));
+  span.set("url.path", request.path());
   span.set("url.scheme", request.secure ? "https" : "http");
   span.set("client.address", request.peer_address);
   set_server(span, request.headers.get("Host"));
@@ -56,7 +52,7 @@ void begin_trace(Request& request, const trace::Tracer* tracer) {
   if (const auto parents = request.headers.all("traceparent"); parents.size() == 1) {
     request.trace = parse_traceparent(parents.front());
   }
-  if (tracer == nullptr || only_watches(path_of(request))) return;
+  if (tracer == nullptr || only_watches(request.path())) return;
   // Without a good traceparent a tracestate means nothing (§3.3).
   std::string state = request.trace ? read_tracestate(request.headers.all("tracestate")) : std::string();
   request.span = tracer->begin(request.trace, std::move(state));

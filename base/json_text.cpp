@@ -1,11 +1,8 @@
 #include "base/json_text.h"
 
-#include <spdlog/fmt/fmt.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <iterator>
 
 namespace berth {
 namespace {
@@ -29,33 +26,69 @@ std::size_t count_plain(std::string_view text) {
     std::uint64_t word;
     std::memcpy(&word, text.data() + size, sizeof word);
     const std::uint64_t below_space = (word - 0x20 * ones) & ~word;
-    const std::uint64_t special = has_zero(word ^ ('"' * ones)) | has_zero(word ^ ('\\' * ones)) | has_zero(word ^ (0x7f * ones));
+    const std::uint64_t special =
+        has_zero(word ^ ('"' * ones)) | has_zero(word ^ ('\\' * ones)) | has_zero(word ^ (0x7f * ones));
     if (((word | below_space | special) & highs) != 0) break;
   }
   while (size < text.size() && is_plain(text[size])) ++size;
   return size;
 }
 
-void append_escaped(std::string& out, char c) {
+template <class Out>
+void append_code(Out& out, char c) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  const auto byte = static_cast<unsigned char>(c);
+  out.append("\\u00");
+  out.push_back(digits[byte >> 4]);
+  out.push_back(digits[byte & 15]);
+}
+
+template <class Out>
+void append_escaped(Out& out, char c) {
   switch (c) {
     case '"':
-      out += "\\\"";
-      return;
+      return void(out.append("\\\""));
     case '\\':
-      out += "\\\\";
-      return;
+      return void(out.append("\\\\"));
     case '\n':
-      out += "\\n";
-      return;
+      return void(out.append("\\n"));
     case '\r':
-      out += "\\r";
-      return;
+      return void(out.append("\\r"));
     case '\t':
-      out += "\\t";
-      return;
+      return void(out.append("\\t"));
     default:
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(c));
+      append_code(out, c);
   }
+}
+
+template <class Out>
+void append_string(Out& out, std::string_view text) {
+  out.push_back('"');
+  while (!text.empty()) {
+    const std::size_t plain = count_plain(text);
+    out.append(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) break;
+
+    const std::size_t size = utf8_sequence_size(text);
+    if (size == 0) {
+      out.append("\xef\xbf\xbd");
+      text.remove_prefix(1);
+      continue;
+    }
+    if (size == 1) {
+      append_escaped(out, text[0]);
+    } else if (text.starts_with("\xe2\x80\xa8") || text.starts_with("\xe2\x80\xa9")) {
+      // Line separators: some readers of JSON lines take them for the end of a line.
+      out.append(text[2] == '\xa8' ? "\\u2028" : "\\u2029");
+    } else if (size == 2 && text[0] == '\xc2' && static_cast<unsigned char>(text[1]) < 0xa0) {
+      append_code(out, text[1]);  // U+0080 to U+009F are control characters to a terminal
+    } else {
+      out.append(text.substr(0, size));
+    }
+    text.remove_prefix(size);
+  }
+  out.push_back('"');
 }
 
 }  // namespace
@@ -79,34 +112,7 @@ std::size_t utf8_sequence_size(std::string_view text) {
   return overlong || surrogate || too_large ? 0 : size;
 }
 
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  while (!text.empty()) {
-    const std::size_t plain = count_plain(text);
-    out.append(text.substr(0, plain));
-    text.remove_prefix(plain);
-    if (text.empty()) break;
-
-    const std::size_t size = utf8_sequence_size(text);
-    if (size == 0) {
-      out += "\xef\xbf\xbd";
-      text.remove_prefix(1);
-      continue;
-    }
-    if (size == 1) {
-      append_escaped(out, text[0]);
-    } else if (text.starts_with("\xe2\x80\xa8") || text.starts_with("\xe2\x80\xa9")) {
-      // Line separators: some readers of JSON lines take them for the end of a line.
-      out += text[2] == '\xa8' ? "\\u2028" : "\\u2029";
-    } else if (size == 2 && text[0] == '\xc2' && static_cast<unsigned char>(text[1]) < 0xa0) {
-      // U+0080 to U+009F are control characters to a terminal.
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned char>(text[1]));
-    } else {
-      out.append(text.substr(0, size));
-    }
-    text.remove_prefix(size);
-  }
-  out += '"';
-}
+void append_json_string(std::string& out, std::string_view text) { append_string(out, text); }
+void append_json_string(TextOut& out, std::string_view text) { append_string(out, text); }
 
 }  // namespace berth

@@ -75,6 +75,9 @@ void setup(Level level, Format format, int descriptor = 2);
 void set_level(Level level);
 Level level();
 
+/// What lines look like: text or json.
+Format format();
+
 /// Would an event of this level be written? For fields that are dear to compute.
 bool enabled(Level level);
 

@@ -31,8 +31,9 @@ constexpr std::size_t kBufferBytes = 1 << 20;
 constexpr std::size_t kHurryBytes = 128 << 10;
 /// What a buffer keeps of its memory when less and less comes.
 constexpr std::size_t kKeptBytes = 64 << 10;
-/// How long lines gather: each wake-up of the writer costs the thread that logs more than its line.
-constexpr auto kGather = 5ms;
+/// How long lines gather. Each wake-up of the writer costs the thread that logs more than its line; but what gathers
+/// for longer leaves the core's own cache before it is written, which costs as much.
+constexpr auto kGather = 4ms;
 /// How long the last lines are tried for when the process ends and nobody reads them.
 constexpr auto kShutdownPatience = 2s;
 /// A pipe that is writable at all takes this much without blocking.
@@ -44,20 +45,53 @@ struct LineHead {
   std::size_t size;
 };
 
-struct alignas(64) Buffer {
+/// Memory that is written in place, without zeros first.
+class Bytes {
+ public:
+  std::size_t size() const { return size_; }
+  std::string_view view() const { return {memory_.get(), size_}; }
+  /// Room for `more` bytes behind what there is; add() says how many came. Valid until the next call.
+  char* room(std::size_t more) {
+    if (capacity_ - size_ < more) {
+      const std::size_t capacity = std::max(2 * capacity_, size_ + more);
+      auto memory = std::make_unique_for_overwrite<char[]>(capacity);
+      if (size_ > 0) std::memcpy(memory.get(), memory_.get(), size_);
+      memory_ = std::move(memory);
+      capacity_ = capacity;
+    }
+    return memory_.get() + size_;
+  }
+  void add(std::size_t bytes) { size_ += bytes; }
+  void clear() { size_ = 0; }
+  /// Keeps no more memory than what it held just now asks for.
+  void empty() {
+    if (capacity_ > std::max(kKeptBytes, 4 * size_)) *this = Bytes();
+    clear();
+  }
+  void swap(Bytes& other) {
+    memory_.swap(other.memory_);
+    std::swap(size_, other.size_);
+    std::swap(capacity_, other.capacity_);
+  }
+
+ private:
+  std::unique_ptr<char[]> memory_;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+};
+
+}  // namespace
+
+struct alignas(64) LineBuffer {
   std::mutex mutex;
-  std::string lines;  ///< heads and lines
+  Bytes lines;  ///< heads and lines
   std::uint64_t waiting = 0;
   std::uint64_t posted = 0;
   std::uint64_t lost = 0;
   bool open = false;  ///< a writer will come for what is posted
 };
 
-void empty(std::string& text) {
-  const bool keep = text.capacity() <= std::max(kKeptBytes, 4 * text.size());
-  text.clear();
-  if (!keep) text.shrink_to_fit();
-}
+namespace {
 
 /// The lines of one buffer, first to last.
 class Lines {
@@ -65,8 +99,11 @@ class Lines {
   explicit Lines(std::string_view bytes) : rest_(bytes) { read(); }
   bool done() const { return rest_.empty(); }
   std::int64_t time() const { return head_.time; }
-  void move_to(std::string& out) {
-    out.append(rest_.substr(sizeof head_, head_.size)) += '\n';
+  void move_to(Bytes& out) {
+    char* const line = out.room(head_.size + 1);
+    std::memcpy(line, rest_.data() + sizeof head_, head_.size);
+    line[head_.size] = '\n';
+    out.add(head_.size + 1);
     rest_.remove_prefix(sizeof head_ + head_.size);
     read();
   }
@@ -83,7 +120,7 @@ class Lines {
 class Output final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  public:
   explicit Output(int descriptor) : descriptor_(descriptor) {
-    struct stat status {};
+    struct stat status{};
     is_file_ = ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode);
   }
   /// From now on at most `longest` more is spent on lines that nobody reads. Thread-safe.
@@ -133,7 +170,7 @@ class Queue {
     reported_ = 0;
     written_.store(0, std::memory_order_relaxed);
     stopping_ = false;
-    for (Buffer& buffer : buffers_) {
+    for (LineBuffer& buffer : buffers_) {
       const std::lock_guard buffer_lock(buffer.mutex);
       buffer.posted = buffer.lost = 0;
       buffer.open = true;
@@ -146,32 +183,19 @@ class Queue {
     stop_locked();
   }
 
-  bool post(std::chrono::system_clock::time_point now, std::string_view line, bool urgent) {
-    Buffer& buffer = buffers_[metrics::detail::shard()];
-    {
-      const std::lock_guard lock(buffer.mutex);
-      if (!buffer.open) return false;
-      if (buffer.lines.size() + line.size() > kBufferBytes) {
-        buffer.lost += std::exchange(buffer.waiting, 0);
-        buffer.lines.clear();
-      }
-      const LineHead head{now.time_since_epoch().count(), line.size()};
-      buffer.lines.append(reinterpret_cast<const char*>(&head), sizeof head).append(line);
-      ++buffer.waiting;
-      ++buffer.posted;
-      urgent = urgent || buffer.lines.size() > kHurryBytes;
-    }
+  LineBuffer& buffer() { return buffers_[metrics::detail::shard()]; }
+
+  void hurry(bool urgent) {
     // The writer takes this back before it looks into the buffers: who finds it set is seen.
     if (urgent ? !urgent_.load(std::memory_order_relaxed) : !waiting_.load(std::memory_order_relaxed)) wake(urgent);
-    return true;
   }
 
   std::uint64_t lost() {
-    return sum([](const Buffer& buffer) { return buffer.lost; });
+    return sum([](const LineBuffer& buffer) { return buffer.lost; });
   }
 
   bool flush(std::chrono::milliseconds longest) {
-    const std::uint64_t posted = sum([](const Buffer& buffer) { return buffer.posted; });
+    const std::uint64_t posted = sum([](const LineBuffer& buffer) { return buffer.posted; });
     const auto until = steady_clock::now() + longest;
     while (written_.load(std::memory_order_acquire) + lost() < posted) {
       if (steady_clock::now() >= until) return false;
@@ -185,7 +209,7 @@ class Queue {
   template <class Part>
   std::uint64_t sum(Part part) {
     std::uint64_t all = 0;
-    for (Buffer& buffer : buffers_) {
+    for (LineBuffer& buffer : buffers_) {
       const std::lock_guard lock(buffer.mutex);
       all += part(buffer);
     }
@@ -232,28 +256,41 @@ class Queue {
   void write_gathered(bool last) {
     std::uint64_t lines = 0;
     std::uint64_t lost = 0;
-    for (std::size_t i = 0; i < buffers_.size(); ++i) {
-      Buffer& buffer = buffers_[i];
-      const std::lock_guard lock(buffer.mutex);
-      buffer.lines.swap(taken_[i]);
-      lines += std::exchange(buffer.waiting, 0);
-      lost += buffer.lost;
-      if (last) buffer.open = false;
-    }
+    with_all_locked([&] {
+      for (std::size_t i = 0; i < kBuffers; ++i) {
+        LineBuffer& buffer = buffers_[i];
+        buffer.lines.swap(taken_[i]);
+        lines += std::exchange(buffer.waiting, 0);
+        lost += buffer.lost;
+        if (last) buffer.open = false;
+      }
+    });
     if (lost != reported_) {
-      text_ += losses_(lost - std::exchange(reported_, lost));
-      text_ += '\n';
+      const std::string line = losses_(lost - std::exchange(reported_, lost)) + '\n';
+      std::memcpy(text_.room(line.size()), line.data(), line.size());
+      text_.add(line.size());
     }
     merge();
-    output_->log({spdlog::source_loc{}, "", spdlog::level::info, spdlog::string_view_t(text_)});
+    output_->log(
+        {spdlog::source_loc{}, "", spdlog::level::info, spdlog::string_view_t(text_.view().data(), text_.size())});
     written_.fetch_add(lines, std::memory_order_release);
-    empty(text_);
-    for (std::string& taken : taken_) empty(taken);
+    text_.empty();
+    for (Bytes& taken : taken_) taken.empty();
+  }
+
+  /// All at one moment: a line that came after another, of whichever thread, is never taken without it. Who waits for
+  /// one of them holds none.
+  template <class Work>
+  void with_all_locked(Work&& work) {
+    [&]<std::size_t... i>(std::index_sequence<i...>) {
+      const std::scoped_lock locks(buffers_[i].mutex...);
+      work();
+    }(std::make_index_sequence<kBuffers>());
   }
 
   void merge() {
     std::array<Lines, kBuffers> all = [this]<std::size_t... i>(std::index_sequence<i...>) {
-      return std::array<Lines, kBuffers>{Lines(taken_[i])...};
+      return std::array<Lines, kBuffers>{Lines(taken_[i].view())...};
     }(std::make_index_sequence<kBuffers>());
     while (true) {
       Lines* first = nullptr;
@@ -266,7 +303,7 @@ class Queue {
   }
 
   static constexpr std::size_t kBuffers = metrics::detail::kShards;
-  std::array<Buffer, kBuffers> buffers_;
+  std::array<LineBuffer, kBuffers> buffers_;
 
   std::mutex lifecycle_;  ///< start and stop
   std::thread writer_;
@@ -280,8 +317,8 @@ class Queue {
   // The writer's alone while it runs.
   std::function<std::string(std::uint64_t)> losses_;
   std::unique_ptr<Output> output_;
-  std::array<std::string, kBuffers> taken_;
-  std::string text_;
+  std::array<Bytes, kBuffers> taken_;
+  Bytes text_;
   std::uint64_t reported_ = 0;
 };
 
@@ -296,9 +333,28 @@ void start_queue(int descriptor, std::function<std::string(std::uint64_t)> losse
   queue().start(descriptor, std::move(losses));
 }
 void stop_queue() { queue().stop(); }
-bool post(std::chrono::system_clock::time_point now, std::string_view line, bool urgent) {
-  return queue().post(now, line, urgent);
+
+Place::Place(std::size_t size_max)
+    : buffer_(queue().buffer()), lock_(buffer_.mutex), time_(std::chrono::system_clock::now()) {
+  if (!buffer_.open) return;
+  if (buffer_.lines.size() + size_max > kBufferBytes) {
+    buffer_.lost += std::exchange(buffer_.waiting, 0);
+    buffer_.lines.clear();
+  }
+  begin_ = buffer_.lines.room(sizeof(LineHead) + size_max) + sizeof(LineHead);
 }
+
+void Place::post(const char* end, bool urgent) {
+  const LineHead head{time_.time_since_epoch().count(), static_cast<std::size_t>(end - begin_)};
+  std::memcpy(begin_ - sizeof head, &head, sizeof head);
+  buffer_.lines.add(sizeof head + head.size);
+  ++buffer_.waiting;
+  ++buffer_.posted;
+  urgent = urgent || buffer_.lines.size() > kHurryBytes;
+  lock_.unlock();
+  queue().hurry(urgent);
+}
+
 std::uint64_t lost_lines() { return queue().lost(); }
 bool flush_queue(std::chrono::milliseconds longest) { return queue().flush(longest); }
 

@@ -8,8 +8,8 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <string>
-#include <string_view>
 
 namespace berth::log {
 
@@ -20,9 +20,29 @@ void start_queue(int descriptor, std::function<std::string(std::uint64_t lost)> 
 /// Writes what waits, for two seconds at most, and ends the writer. Idempotent.
 void stop_queue();
 
-/// Takes a line (without its end) that happened at `now`. A buffer that is full, because nobody reads, loses all it
-/// has first. An urgent line wakes the writer at once. False: no writer runs, and the line was not taken.
-bool post(std::chrono::system_clock::time_point now, std::string_view line, bool urgent);
+struct LineBuffer;
+
+/// Where the next line of this thread is written, in the buffer itself. For the moment that it takes: others may wait.
+class Place {
+ public:
+  /// Room for `size_max` bytes of a line. A buffer that is full, because nobody reads, loses all it has first.
+  explicit Place(std::size_t size_max);
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  /// False: no writer runs, and there is no room.
+  bool taken() const { return begin_ != nullptr; }
+  char* begin() const { return begin_; }
+  /// When the line happens: read in the buffer, where no other line can come between.
+  std::chrono::system_clock::time_point time() const { return time_; }
+  /// The line ends at `end`, without an end of line. An urgent one wakes the writer at once. Called at most once.
+  void post(const char* end, bool urgent);
+
+ private:
+  LineBuffer& buffer_;
+  std::unique_lock<std::mutex> lock_;
+  char* begin_ = nullptr;
+  std::chrono::system_clock::time_point time_;
+};
 
 /// Since start_queue().
 std::uint64_t lost_lines();

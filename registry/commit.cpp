@@ -3,6 +3,7 @@
 #include "registry/commands/commit_blob.h"
 #include "registry/core.h"
 #include "registry/counts.h"
+#include "registry/stage.h"
 #include "registry/use_cases.h"
 
 namespace berth::registry {
@@ -62,9 +63,9 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
 
   // The same blob was committed or checked since start: its copy is sound, a link to it is enough.
   if (core.verified.contains(digest) && !session->published()) {
-    trace::Span span(actor.trace, kCommitSpan);
+    Stage stage(actor, kCommitStage);
     auto linked = co_await core.parts.committer.submit(command);
-    span.end();
+    stage.end();
     if (!linked) {
       Error error = std::move(linked).error();
       if (!is_passing(error)) session->end(counts::UploadEnd::error);
@@ -82,7 +83,7 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
     command.content = CommitBlob::Inline{content.memory()};
   } else {
     if (!session->published()) {
-      const trace::Span span(actor.trace, "sync file");
+      const Stage stage(actor, kFileStage);
       BERTH_CO_TRY(const storage::Place place, co_await publish(core, session, std::move(claim), digest));
       session->set_published(place);
     }
@@ -92,9 +93,9 @@ Task<void> commit_content(Core& core, const Actor& actor, std::shared_ptr<Upload
   command.replace_copy = !core.verified.contains(digest);
   command.context = core.context(actor);
   const std::uint64_t size = command.size;
-  trace::Span span(actor.trace, kCommitSpan);
+  Stage stage(actor, kCommitStage);
   auto stored = co_await core.parts.committer.submit(std::move(command));
-  span.end();
+  stage.end();
   if (!stored) {
     Error error = std::move(stored).error();
     // Refused: nothing names the file, and the client has to begin anew. `unavailable` may mean that the record was

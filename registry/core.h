@@ -70,9 +70,6 @@ asio::awaitable<std::invoke_result_t<Query&, const kv::Reader&>> Core::read(std:
   co_return co_await offload(parts.disk_pool, std::move(job));
 }
 
-/// Of the wait for the committer: until a change is durable and everybody sees it.
-inline constexpr std::string_view kCommitSpan = "commit";
-
 inline Error storage_full_error() {
   return make_error(ErrorCode::storage_full, "there is no room for more content; try again later");
 }

@@ -52,7 +52,7 @@ class LocalRegistry final : public Registry {
  private:
   Result<void> check_deletion() const;
   template <class Command>
-  Task<void> change(trace::Parent trace, Command command);
+  Task<void> change(const Actor& actor, Command command);
 
   Core core_;
   Collector collector_;

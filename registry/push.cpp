@@ -5,6 +5,7 @@
 #include "registry/commands/put_manifest.h"
 #include "registry/core.h"
 #include "registry/counts.h"
+#include "registry/stage.h"
 #include "registry/use_cases.h"
 
 namespace berth::registry {
@@ -27,6 +28,7 @@ class UploadHandle final : public Upload {
 
   Task<void> append(Buffer buffer) override {
     if (!core_.parts.ballast.writable()) co_return noted(storage_full_error());
+    const Stage stage(actor_, kWriteStage);
     co_return noted(co_await session_->append(claim_, std::move(buffer)));
   }
   Task<void> flush() override { return session_->flush(claim_); }
@@ -34,7 +36,7 @@ class UploadHandle final : public Upload {
 
   Task<void> commit(const oci::Digest& digest) override {
     const oci::Digest wanted = digest;
-    trace::Span hashing(actor_.trace, "hash");
+    Stage hashing(actor_, kHashStage);
     BERTH_CO_TRY(const oci::Digest actual, co_await session_->digest(claim_, wanted.algorithm()));
     hashing.end();
     if (actual != wanted) {
@@ -42,8 +44,8 @@ class UploadHandle final : public Upload {
       co_return make_error(ErrorCode::digest_mismatch, "the content hashes to " + actual.to_string());
     }
     if (!core_.parts.ballast.writable()) co_return noted(storage_full_error());
-    // From here on there is no way back: neither a newer request nor a cancelled one may leave bytes between their place
-    // and the record that names it.
+    // From here on there is no way back: neither a newer request nor a cancelled one may leave bytes between their
+    // place and the record that names it.
     session_->begin_commit(*claim_);
     const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
@@ -115,12 +117,11 @@ Task<std::unique_ptr<Upload>> start_upload(Core& core, const Actor& actor, const
   facts.algorithm = algorithm;
   facts.started = core.parts.clock.wall();
   const bool resumable = !single_request;
-  auto session = std::make_shared<UploadSession>(core.session_parts(), make_uuid(core.parts.entropy),
-                                                 std::move(facts), resumable);
+  auto session =
+      std::make_shared<UploadSession>(core.session_parts(), make_uuid(core.parts.entropy), std::move(facts), resumable);
   BERTH_CO_CHECK(core.uploads.add(session));
   BERTH_CO_TRY(auto claim, session->enter());
-  co_return std::unique_ptr<Upload>(
-      std::make_unique<UploadHandle>(core, actor, std::move(session), std::move(claim)));
+  co_return std::unique_ptr<Upload>(std::make_unique<UploadHandle>(core, actor, std::move(session), std::move(claim)));
 }
 
 Task<std::unique_ptr<Upload>> claim_upload(Core& core, const Actor& actor, const oci::RepositoryName& name,
@@ -153,9 +154,9 @@ Task<bool> mount_blob(Core& core, const Actor& actor, const oci::RepositoryName&
                     .from = std::move(from),
                     .sources = core.options.anonymous_mount ? visibility : Visibility{},
                     .periods = core.periods()};
-  trace::Span span(actor.trace, kCommitSpan);
+  Stage stage(actor, kCommitStage);
   auto outcome = co_await core.parts.committer.submit(std::move(command));
-  span.end();
+  stage.end();
   counts::mount(!outcome ? counts::MountEnd::error : outcome->mounted ? counts::MountEnd::ok : counts::MountEnd::miss);
   if (!outcome) co_return std::move(outcome).error();
   if (outcome->mounted) counts::saved(outcome->bytes);
@@ -170,13 +171,13 @@ Task<PutManifestDone> store_manifest(Core& core, const Actor& actor, PutManifest
   constexpr std::size_t kInPlaceMax = 32 << 10;
   if (!core.parts.ballast.writable()) co_return storage_full_error();
   if (request.body.size() > core.options.manifest_bytes_max) {
-    co_return make_error(ErrorCode::manifest_too_large,
-                         "manifests larger than " + std::to_string(core.options.manifest_bytes_max) +
-                             " bytes are refused");
+    co_return make_error(
+        ErrorCode::manifest_too_large,
+        "manifests larger than " + std::to_string(core.options.manifest_bytes_max) + " bytes are refused");
   }
   if (request.extra_tags.size() > core.options.tags_per_push_max) {
-    co_return make_error(ErrorCode::too_many_tags, "a push may set at most " +
-                                                       std::to_string(core.options.tags_per_push_max) + " tags");
+    co_return make_error(ErrorCode::too_many_tags,
+                         "a push may set at most " + std::to_string(core.options.tags_per_push_max) + " tags");
   }
   std::optional<oci::Digest> claimed = request.expected_digest;
   if (const auto* digest = std::get_if<oci::Digest>(&request.reference)) claimed = *digest;
@@ -206,9 +207,9 @@ Task<PutManifestDone> store_manifest(Core& core, const Actor& actor, PutManifest
                       .may_overwrite = request.may_overwrite,
                       .sparse_indexes = core.options.sparse_indexes,
                       .periods = core.periods()};
-  trace::Span span(actor.trace, kCommitSpan);
+  Stage stage(actor, kCommitStage);
   BERTH_CO_TRY(const auto outcome, co_await core.parts.committer.submit(std::move(command)));
-  span.end();
+  stage.end();
   PutManifestDone done;
   done.digest = checked->digest;
   done.subject = checked->manifest->subject;

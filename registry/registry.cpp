@@ -9,6 +9,7 @@
 #include "registry/gauges.h"
 #include "registry/local_registry.h"
 #include "registry/queries.h"
+#include "registry/stage.h"
 #include "registry/use_cases.h"
 
 namespace berth::registry {
@@ -77,9 +78,9 @@ Result<void> LocalRegistry::check_deletion() const {
 }
 
 template <class Command>
-Task<void> LocalRegistry::change(trace::Parent trace, Command command) {
+Task<void> LocalRegistry::change(const Actor& actor, Command command) {
   BERTH_CO_CHECK(check_deletion());
-  const trace::Span span(trace, kCommitSpan);
+  const Stage stage(actor, kCommitStage);
   BERTH_CO_CHECK(co_await core_.parts.committer.submit(std::move(command)));
   co_return Result<void>{};
 }
@@ -92,7 +93,7 @@ Task<void> LocalRegistry::delete_tag(const Actor& actor, const oci::RepositoryNa
                     .tag = tag,
                     .precondition = std::move(precondition),
                     .may_delete = std::move(may_delete)};
-  return change(actor.trace, std::move(command));
+  return change(actor, std::move(command));
 }
 
 Task<void> LocalRegistry::delete_manifest(const Actor& actor, const oci::RepositoryName& name,
@@ -105,7 +106,7 @@ Task<void> LocalRegistry::delete_manifest(const Actor& actor, const oci::Reposit
                          .precondition = std::move(precondition),
                          .may_delete = std::move(may_delete),
                          .periods = core_.periods()};
-  return change(actor.trace, std::move(command));
+  return change(actor, std::move(command));
 }
 
 Task<void> LocalRegistry::delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest,
@@ -116,7 +117,7 @@ Task<void> LocalRegistry::delete_blob(const Actor& actor, const oci::RepositoryN
                      .digest = digest,
                      .may_delete = std::move(may_delete),
                      .periods = core_.periods()};
-  return change(actor.trace, std::move(command));
+  return change(actor, std::move(command));
 }
 
 Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::RepositoryName& name, TagSet may_delete) {
@@ -125,7 +126,7 @@ Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::Repos
                            .repository = name,
                            .may_delete = std::move(may_delete),
                            .periods = core_.periods()};
-  return change(actor.trace, std::move(command));
+  return change(actor, std::move(command));
 }
 
 // ---- lists ----

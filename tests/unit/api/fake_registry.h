@@ -129,14 +129,16 @@ class FakeRegistry final : public registry::Registry {
     BERTH_CO_CHECK(enter("mount_blob " + (from ? from->text() : "anywhere")));
     co_return blobs.contains(digest.to_string());
   }
-  Task<registry::PutManifestDone> put_manifest(const registry::Actor&, registry::PutManifestRequest request) override {
+  Task<registry::PutManifestDone> put_manifest(const registry::Actor& actor, registry::PutManifestRequest request) override {
     BERTH_CO_CHECK(enter("put_manifest"));
+    if (actor.waits) actor.waits->commit += put_wait;
     last_put = std::make_unique<registry::PutManifestRequest>(std::move(request));
     put = last_put.get();
     registry::PutManifestDone done{oci::sha256(put->body), put_subject, true};
     co_return done;
   }
   std::optional<std::string> put_subject;
+  Waits::Duration put_wait{};  ///< what a push of a manifest says that it waited for the index
 
   Task<void> delete_tag(const registry::Actor&, const oci::RepositoryName&, const oci::Tag& tag,
                         registry::Precondition precondition, registry::TagSet may_delete) override {

@@ -181,6 +181,46 @@ TEST_CASE("a request's line says what it moved and how long it took, and no secr
   CHECK(line.dump().find("SECRET") == std::string::npos);
 }
 
+TEST_CASE("a request's line has no words for what was not there") {
+  const Captured log(log::Level::trace);
+  Request request = request_with_secrets();
+  log_access(request, Response{}, {.received = 0, .sent = 1});
+  request.principal = request.credential = "anonymous";
+  log_access(request, Response{}, {.received = 0, .sent = 1});
+  request.principal = "user:alice";
+  request.credential = "password";
+  log_access(request, Response{}, {.received = 1, .sent = 1});
+  const auto lines = log.lines();
+  REQUIRE(lines.size() == 3);
+  for (const char* name : {"received", "principal", "credential"}) CHECK_FALSE(lines[0].contains(name));
+  CHECK(lines[1]["principal"] == "anonymous");
+  CHECK_FALSE(lines[1].contains("credential"));
+  CHECK(lines[2]["principal"] == "user:alice");
+  CHECK(lines[2]["credential"] == "password");
+  CHECK(lines[2]["received"] == 1);
+}
+
+TEST_CASE("a request's line stays whole whatever the client chose") {
+  const Captured log(log::Level::trace);
+  Request request = request_with_secrets();
+  request.headers = {};
+  request.headers.add("User-Agent", std::string(500, '\x01'));
+  request.headers.add("X-Request-Id", std::string(64, 'i'));
+  request.target = "/" + std::string(30'000, '"');
+  request.method_text = std::string(100, '\\');
+  request.principal = "federated:" + std::string(500, '"');
+  request.credential = "token";
+  Response response;
+  response.log_detail = std::string(5000, '\n');
+  log_access(request, response, {.received = 1, .sent = 2, .complete = false});
+  const auto lines = log.lines();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0]["path"] == request.target);
+  CHECK(lines[0]["detail"] == response.log_detail);
+  CHECK(lines[0]["complete"] == false);
+  CHECK(lines[0]["client_request_id"].get<std::string>().size() == 64);
+}
+
 TEST_CASE("a request's line names the trace that its client began, if it is one") {
   const std::string good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
   Exchange x;
@@ -219,15 +259,22 @@ TEST_CASE("a slow answer says what it waited for, also when requests get no line
     const char* waited_for;
     Timeline timeline;
   };
+  const auto waits = [](Waits of) { return std::make_shared<const Waits>(of); };
   const std::vector<Row> rows = {
       {"auth", {.auth = 4s, .client_wait = 1s, .memory_wait = 0s}},
       {"client", {.auth = 1s, .client_wait = 4s, .memory_wait = 0s}},
       {"memory", {.auth = 1s, .client_wait = 0s, .memory_wait = 4s}},
       {"registry", {.auth = 1s, .client_wait = 0s, .memory_wait = 0s}},
+      {"write", {.registry = waits({.write = 5s, .hash = 1ms})}},
+      {"hash", {.client_wait = 2s, .registry = waits({.hash = 3s, .file = 1ms, .commit = 1ms})}},
+      {"file", {.registry = waits({.hash = 1s, .file = 4s, .commit = 1s})}},
+      {"commit", {.auth = 1s, .registry = waits({.hash = 0s, .file = 1s, .commit = 3s})}},
+      {"registry", {.registry = waits({.hash = 1s, .file = 1s, .commit = 1s})}},
   };
   Switches switches(false, false, 5s);
   Exchange x(with(switches));
   for (const Row& row : rows) {
+    CAPTURE(row.waited_for);
     const Captured log(log::Level::info);
     Request request = request_with_secrets();
     request.timeline = row.timeline;
@@ -239,10 +286,27 @@ TEST_CASE("a slow answer says what it waited for, also when requests get no line
     CHECK(lines.front()["msg"] == "a request was slow to answer");
     CHECK(lines.front()["waited_for"] == row.waited_for);
     CHECK(lines.front()["ttfb_ms"] == 6000.0);
-    CHECK(lines.front()["auth_ms"].get<double>() + lines.front()["client_ms"].get<double>() +
-              lines.front()["memory_ms"].get<double>() + lines.front()["registry_ms"].get<double>() == 6000.0);
+    double all = 0;
+    for (const char* part : {"auth", "client", "memory", "write", "hash", "file", "commit", "registry"}) {
+      const double took = lines.front().value(std::string(part) + "_ms", 0.0);
+      CHECK((took > 0 || !lines.front().contains(std::string(part) + "_ms")));
+      all += took;
+    }
+    CHECK(all == 6000.0);
     CHECK(lines.front().dump().find("SECRET") == std::string::npos);
   }
+}
+
+TEST_CASE("what a push waited for within the registry is known when it ends") {
+  Exchange x;
+  x.registry.put_wait = 3s;
+  x.send(Method::put, "/v2/a/manifests/1",
+         {.headers = {{"Content-Type", "application/vnd.oci.image.manifest.v1+json"}}, .body = {"{}"}});
+  REQUIRE(x.response.status == 201);
+  REQUIRE(x.timeline.registry != nullptr);
+  CHECK(x.timeline.registry->commit == 3s);
+  x.send(Method::get, "/v2/a/tags/list");
+  CHECK(x.timeline.registry == nullptr);
 }
 
 TEST_CASE("the access log can be switched off, but for what the server did wrong") {

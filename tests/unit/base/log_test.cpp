@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/log_line.h"
+
 namespace berth {
 namespace {
 
@@ -177,18 +179,21 @@ TEST_CASE("lines of many threads stay whole, and the end writes them all") {
 }
 
 TEST_CASE("lines of several threads are written in the order in which they happened") {
+  // A warning is written at once: there are as many batches as can be, and a line of one thread falls between them
+  // while the next thread's is on its way.
+  const auto level = GENERATE(log::Level::info, log::Level::warning);
   Pipe pipe;
   std::string written;
   std::thread reader([&] { written = pipe.read_all(); });
   log::setup(log::Level::info, log::Format::json, pipe.writer());
-  constexpr int kLines = 400;
+  constexpr int kLines = 20'000;
   std::atomic<int> next{0};
   std::vector<std::thread> threads;
-  for (int thread = 0; thread < 4; ++thread) {
-    threads.emplace_back([thread, &next] {
-      for (int line = thread; line < kLines; line += 4) {
+  for (int thread = 0; thread < 2; ++thread) {
+    threads.emplace_back([thread, level, &next] {
+      for (int line = thread; line < kLines; line += 2) {
         while (next.load() != line) std::this_thread::yield();
-        log::info("line", {{"number", line}});
+        log::event(level, "line", {{"number", line}});
         next.store(line + 1);
       }
     });
@@ -198,8 +203,97 @@ TEST_CASE("lines of several threads are written in the order in which they happe
   pipe.close_writer();
   reader.join();
   int expected = 0;
-  for (const auto& line : lines_of(written)) CHECK(nlohmann::json::parse(line)["number"] == expected++);
+  int wrong = 0;
+  for (const auto& line : lines_of(written)) wrong += nlohmann::json::parse(line)["number"] == expected++ ? 0 : 1;
   CHECK(expected == kLines);
+  CHECK(wrong == 0);
+}
+
+/// What the log writes while `work` runs, without the times that lines begin with.
+template <class Work>
+std::vector<std::string> logged(log::Format format, Work work) {
+  Pipe pipe;
+  std::string written;
+  std::thread reader([&] { written = pipe.read_all(); });
+  log::setup(log::Level::info, format, pipe.writer());
+  work();
+  log::shutdown();
+  pipe.close_writer();
+  reader.join();
+  auto lines = lines_of(written);
+  for (std::string& line : lines) line.erase(0, line.find(format == log::Format::json ? "\"level\"" : "info"));
+  return lines;
+}
+
+TEST_CASE("a line made field by field says what the same fields of an event say") {
+  const std::string evil = "x y\n\"\x1b\xff=";
+  const log::Field fields[] = {{"path", evil},   {"id", "a-1"},     {"none", ""},     {"bytes", ~std::uint64_t{0}},
+                               {"status", 200U}, {"took_ms", -5us}, {"whole", false}, {"long_ms", 2s}};
+  for (const log::Format format : {log::Format::text, log::Format::json}) {
+    const auto lines = logged(format, [&] {
+      log::event(log::Level::info, "request", fields);
+      log::Line line(log::Level::info, "request", log::line_max("request", fields));
+      line.add<"path">(evil);
+      line.add_word<"id">("a-1");
+      line.add<"none">("");
+      line.add<"bytes">(~std::uint64_t{0});
+      line.add<"status">(200U);
+      line.add<"took_ms">(-5us);
+      line.add<"whole">(false);
+      line.add<"long_ms">(2s);
+    });
+    REQUIRE(lines.size() == 2);
+    CHECK(lines[0] == lines[1]);
+  }
+}
+
+TEST_CASE("a field that has no room is left out, and its line stays whole") {
+  for (const std::size_t room : {0U, 1U, 12U, 40U, 50U, 60U, 200U}) {
+    const auto lines = logged(log::Format::json, [&] {
+      log::Line line(log::Level::info, "request", log::line_max("request", {}) + room);
+      line.add<"path">("/v2/");
+      line.add<"essay">(std::string(1000, 'x'));
+      line.add({"essay", std::string(1000, 'x')});
+      line.add_word<"word">("w");
+      line.add<"n">(7U);
+    });
+    REQUIRE(lines.size() == 1);
+    const auto parsed = nlohmann::json::parse("{" + lines[0]);
+    CHECK(parsed["msg"] == "request");
+    CHECK_FALSE(parsed.contains("essay"));
+    if (room == 200) CHECK(parsed["n"] == 7);
+  }
+}
+
+TEST_CASE("a line is never longer than it was made for, whatever is added") {
+  for (const log::Format format : {log::Format::text, log::Format::json}) {
+    const std::size_t size_max = log::line_max("request", {}) + 100;
+    const auto lines = logged(format, [&] {
+      log::Line line(log::Level::info, "request", size_max);
+      for (int i = 0; i < 1000; ++i) {
+        line.add_word<"word">("w");
+        line.add<"text">("\x01");
+        line.add<"n">(~std::uint64_t{0});
+        line.add<"flag">(true);
+        line.add<"took_ms">(-5us);
+        line.add({"field", -1});
+      }
+    });
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].size() <= size_max);
+    if (format == log::Format::json) CHECK(nlohmann::json::accept("{" + lines[0]));
+  }
+}
+
+TEST_CASE("an essay is written whole") {
+  const std::string essay(200'000, 'x');
+  const auto lines = logged(log::Format::json, [&] {
+    log::info("before");
+    log::info("essay", {{"text", essay}});
+    log::info("after");
+  });
+  REQUIRE(lines.size() == 3);
+  CHECK(nlohmann::json::parse("{" + lines[1])["text"] == essay);
 }
 
 TEST_CASE("a line after the end of the log is for standard error, and the next log does not have it") {

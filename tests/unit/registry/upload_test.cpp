@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <filesystem>
 #include <random>
 #include <thread>
@@ -111,6 +112,51 @@ TEST_CASE("every way of pushing, every size, both algorithms, over memory and ov
   CHECK(nothing_staged(registry));
   CHECK(registry.local().core().uploads.size() == 0);
   CHECK(registry.local().core().upload_memory.in_use_bytes() == 0);
+}
+
+TEST_CASE("a push says what it waited for, and nobody who does not ask pays for it") {
+  using Duration = Waits::Duration;
+  TestRegistry registry(over(Engines::files));
+  Actor actor = TestRegistry::actor();
+  actor.waits = std::make_shared<Waits>();
+  const auto before = std::chrono::steady_clock::now();
+  const auto push_as = [&](const Actor& who, const std::string& bytes) {
+    auto upload =
+        registry.run(registry->start_upload(who, TestRegistry::name(kRepository), oci::Algorithm::sha256, true));
+    REQUIRE(code(upload) == "ok");
+    REQUIRE(code(registry.append(**upload, bytes)) == "ok");
+    REQUIRE(code(registry.run((*upload)->commit(oci::sha256(bytes)))) == "ok");
+  };
+  push_as(actor, content(kLarge));
+  const Waits large = *actor.waits;
+  CHECK(large.write > Duration{});
+  CHECK(large.hash > Duration{});
+  CHECK(large.file > Duration{});
+  CHECK(large.commit > Duration{});
+  CHECK(large.write + large.hash + large.file + large.commit <= std::chrono::steady_clock::now() - before);
+
+  *actor.waits = {};
+  push_as(actor, content(1000));
+  CHECK(actor.waits->file == Duration{});  // small content goes into the index
+  CHECK(actor.waits->commit > Duration{});
+
+  *actor.waits = {};
+  push_as(TestRegistry::actor(), content(kLarge, 2));
+  PutManifestRequest request{.repository = TestRegistry::name(kRepository),
+                             .reference = TestRegistry::tag("t"),
+                             .content_type = "application/vnd.oci.image.manifest.v1+json",
+                             .body = TestRegistry::image_manifest({content(1000)}),
+                             .extra_tags = {},
+                             .expected_digest = {},
+                             .precondition = {}};
+  CHECK(actor.waits->commit == Duration{});
+  REQUIRE(code(registry.run(registry->put_manifest(actor, std::move(request)))) == "ok");
+  CHECK(actor.waits->commit > Duration{});
+  *actor.waits = {};
+  REQUIRE(code(registry.run(registry->delete_tag(actor, TestRegistry::name(kRepository), TestRegistry::tag("t"), {},
+                                                 TagSet::everything()))) == "ok");
+  CHECK(actor.waits->commit > Duration{});
+  CHECK(actor.waits.use_count() == 1);
 }
 
 TEST_CASE("content that does not hash to its digest is refused and leaves nothing") {
