@@ -241,7 +241,7 @@ def step_durability(options):
 
 
 def step_limits(options):
-    """full disks, memory, an 8 GiB blob, 10,000 idle connections, half-sent headers, slow bodies, stalled readers"""
+    """full disks, memory, a blob of up to 8 GiB, 10,000 idle connections, half-sent headers, slow bodies, stalled readers"""
     script("limits", "crash/limits.py")
 
 

@@ -59,14 +59,12 @@ def arguments():
     parser.add_argument("--micro", action="store_true", help="the same as --only micro")
     parser.add_argument("--keep", action="store_true", help="with --only: into docs/performance.*, beside the rows that are there")
     parser.add_argument("--peers", nargs="+", metavar="SERVER", choices=list(PEERS), help=", ".join(PEERS))
-    parser.add_argument("--repeat", "--repeats", type=int, metavar="N", help="instead of each row's own 1 to 5")
+    parser.add_argument("--repeat", "--repeats", type=int, metavar="N", help="instead of each row's own")
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
     if options.micro:
         options.only = ["micro"]
     options.wanted = list(options.only or ROWS)
-    if "pages" in options.wanted and "tags" not in options.wanted:
-        options.wanted.insert(options.wanted.index("pages"), "tags")
     return options
 
 

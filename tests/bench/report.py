@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from harness import ROOT
-from rows import shown
+from rows import shown, times
 from work import MIB, hash_alone
 
 PAGE = os.path.join(ROOT, "docs", "performance.md")
@@ -91,14 +91,13 @@ def table(row, results, problems, remark=""):
     if results:
         metrics = list(dict.fromkeys(metric for values in results.values() for metric in values))
         first = metrics[0]
-        mine = results.get("berth", {}).get(first)
-        compares = mine and len(results) > 1
+        compares = results.get("berth", {}).get(first) and len(results) > 1
         lines += [line(["", *metrics] + (["berth is"] if compares else [])), line(["---"] * (len(metrics) + (2 if compares else 1)))]
         for name, values in results.items():
             cells = [name, *(cell(values[metric]) if metric in values else "" for metric in metrics)]
             if compares:
-                theirs = statistics.median(values[first]) if name != "berth" and first in values else 0
-                ratio = (statistics.median(mine) / theirs if row.higher_is_better else theirs / statistics.median(mine)) if theirs else 0
+                pair = ("berth", name) if row.higher_is_better else (name, "berth")
+                ratio = times(results, *pair, first) if name != "berth" else None
                 cells.append(f"{shown(ratio)} ×" if ratio else "")
             lines.append(line(cells))
     how = getattr(row(False), "how", "")
@@ -131,9 +130,9 @@ def page(rows, data):
              f"{where['memory GiB']} GiB, Linux {where['kernel']}, {where['file system']}; SHA-256 {where['SHA-256 MiB/s']:,} MiB/s a "
              f"core (`openssl speed -evp sha256`). Kernel TLS {'is there' if where['kernel TLS'] else 'is not in this kernel and was not tried'}.",
              "", ", ".join(f"{name} {version}" for name, version in {**data["versions"], **where["tools"]}.items()) + ".", "",
-             f"Load average before the run {quiet['load average'][0]}, cores busy with other things {quiet['busy'] * 100:.0f} %; "
-             f"{data['stolen'] * 100:.1f} % of the cores' time went to the hypervisor's other guests during it; it took "
-             f"{data['minutes']:.0f} minutes."]
+             f"Load average before the run {quiet['load average'][0]}, cores busy with other things {quiet['busy'] * 100:.0f} %" +
+             (f"; {data['stolen'] * 100:.1f} % of the cores' time went to the hypervisor's other guests during it; it took "
+              f"{data['minutes']:.0f} minutes." if data["minutes"] else ". The rows were measured apart.")]
     if noise(quiet):
         lines += ["", f"**Warning: {noise(quiet)}.**"]
     if data["problems"]:

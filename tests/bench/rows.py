@@ -81,44 +81,57 @@ def middle(results, name, metric):
     return statistics.median(values) if values else None
 
 
+def times(results, mine, theirs, metric):
+    """How many times what `theirs` has `mine` has: the median over the turns, so that a machine which is slow for a while
+    is slow for both. None when one of them was not measured."""
+    ours, others = (results.get(name, {}).get(metric) or [] for name in (mine, theirs))
+    if len(ours) == len(others):
+        ratios = [a / b for a, b in zip(ours, others) if b]
+        return statistics.median(ratios) if ratios else None
+    below = statistics.median(others) if others else 0
+    return statistics.median(ours) / below if ours and below else None
+
+
 def shown(value):
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.995 else f"{value:.3f}"
 
 
-def middle_of(results, whom, metric, highest):
-    """`whom` is a contestant, "the best registry" or "the fastest"."""
+def who(results, whom, metric):
+    """The contestant that is meant: `whom` is one, or "the best registry" or "the fastest", by the medians. None when it
+    was not measured."""
     groups = {"the best registry": [name for name in REGISTRIES if name != "berth"],
               "the fastest": [name for name in results if name != "berth"]}
-    values = [middle(results, name, metric) for name in groups.get(whom, [whom])]
-    values = [value for value in values if value is not None]
-    return (max(values) if highest else min(values)) if values else None
+    measured = [name for name in groups.get(whom, [whom]) if middle(results, name, metric) is not None]
+    return max(measured, key=lambda name: middle(results, name, metric), default=None)
 
 
 class AtLeast:
-    """`mine` has at least `factor` times what `whom` has."""
+    """`mine` has at least `factor` times what `whom` has. `why` says where an odd factor comes from."""
 
-    def __init__(self, metric, factor, whom, mine="berth"):
+    sign = "≥"
+
+    def __init__(self, metric, factor, whom, mine="berth", why=""):
         self.metric, self.factor, self.whom, self.mine = metric, factor, whom, mine
-        self.text = f"{metric} ≥ {f'{factor} × ' if factor != 1 else ''}{whom}"
+        self.text = f"{metric} {self.sign} {f'{factor:.3g} × ' if factor != 1 else ''}{whom}{f' ({why})' if why else ''}"
+
+    def enough(self, ratio):
+        return ratio >= self.factor
 
     def judge(self, results):
         """(what was reached, whether that is enough), or None."""
-        mine, theirs = middle(results, self.mine, self.metric), middle_of(results, self.whom, self.metric, True)
-        return None if mine is None or not theirs else (f"{shown(mine / theirs)} ×", mine >= self.factor * theirs)
+        ratio = times(results, self.mine, who(results, self.whom, self.metric), self.metric)
+        return None if ratio is None else (f"{shown(ratio)} ×", self.enough(ratio))
 
 
 class AtMost(AtLeast):
-    """… at most."""
+    """… at most; of one contestant, since the groups are those of the fastest."""
 
-    def __init__(self, metric, factor, whom, mine="berth"):
-        super().__init__(metric, factor, whom, mine)
-        self.text = f"{metric} ≤ {f'{factor} × ' if factor != 1 else ''}{whom}"
+    sign = "≤"
 
-    def judge(self, results):
-        mine, theirs = middle(results, self.mine, self.metric), middle_of(results, self.whom, self.metric, False)
-        return None if mine is None or not theirs else (f"{shown(mine / theirs)} ×", mine <= self.factor * theirs)
+    def enough(self, ratio):
+        return ratio <= self.factor
 
 
 class Bound:

@@ -251,7 +251,7 @@ def secrets(work):
                                                    "User-Agent": "agent/1", "X-Secret": "headersecret"})
         said = lambda: berth.log_tail(1 << 24)
         wait_for("the access line", lambda: '"user_agent":"agent/1"' in said())
-        check('"ttfb_ms":' in said() and '"received":' in said(), "the access line")
+        check('"ttfb_ms":' in said() and '"duration_ms":' in said(), "the access line")
         for secret in (password, basic, wrong, "wrongsecret", token, token.split(".")[2], robot, "querysecret", "brokentoken",
                        "headersecret"):
             check(secret not in said(), f"{secret!r} is in the log")
