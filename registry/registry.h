@@ -2,7 +2,7 @@
 //
 // Reads run in place on the caller's I/O thread when memory can answer and on the disk pool otherwise. Changes are
 // commands: when a Task here answers, the change is durable and visible to everybody. Every Task may also answer
-// io_error, unavailable, storage_full. Thread-safe.
+// io_error, unavailable, storage_full. What is passed by reference is read until the Task has answered. Thread-safe.
 #pragma once
 
 #include <chrono>

@@ -155,15 +155,16 @@ Task<void> tag_mounted(World& w) { return put_manifest(w, kB, "one", "v1"); }
 Task<void> overwrite_tag(World& w) { return put_manifest(w, kA, "two", "v1"); }
 Task<void> tag_two(World& w) { return put_manifest(w, kA, "two", "v2"); }
 Task<void> delete_mounted_tag(World& w) {
-  return w.registry().delete_tag(Actor{}, repository(kB), oci::Tag::parse("v1").value(), registry::Precondition{},
-                                 registry::TagSet::everything());
+  co_return co_await w.registry().delete_tag(Actor{}, repository(kB), oci::Tag::parse("v1").value(),
+                                             registry::Precondition{}, registry::TagSet::everything());
 }
 Task<void> delete_manifest(World& w) {
-  return w.registry().delete_manifest(Actor{}, repository(kA), oci::sha256(manifest_content("one")),
-                                      registry::Precondition{}, registry::TagSet::everything());
+  co_return co_await w.registry().delete_manifest(Actor{}, repository(kA), oci::sha256(manifest_content("one")),
+                                                  registry::Precondition{}, registry::TagSet::everything());
 }
 Task<void> delete_needed_blob(World& w) {
-  return w.registry().delete_blob(Actor{}, repository(kB), blob_digest("config"), registry::TagSet::everything());
+  co_return co_await w.registry().delete_blob(Actor{}, repository(kB), blob_digest("config"),
+                                              registry::TagSet::everything());
 }
 
 const std::vector<Step>& steps() {
