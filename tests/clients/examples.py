@@ -1,9 +1,11 @@
 """The scripts of docs/examples/scripts, as a pipeline runs them: tags, login by a CI system's token, signature and SBOM,
-promotion, and migration from another registry that is cut and goes on."""
+promotion, and migration from another registry that is cut and goes on. And the README's rules and grants: what each kind
+of run of each pipeline pushes is let in, and nothing of another kind."""
 
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,10 +19,11 @@ import urllib.parse
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import BERTH, INDEX, MANIFEST, ROOT, Client, Failure, Report, check, need, run, sha256
+from ci_runs import RUNS
 from issuer import Issuer
 from small_image import SmallImage
 from tools import tool
-from with_accounts import ADMIN, Registry, own_namespace
+from with_accounts import ADMIN, Registry, basic, own_namespace
 
 SCRIPTS = os.path.join(ROOT, "docs", "examples", "scripts")
 COMMIT = "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567"
@@ -42,14 +45,16 @@ TAGS = [
     ("an old line's newest", {"GIT_TAG": "v1.4.7"}, ["2.0.0", "1.4.6"], ["1.4.7", "1.4", "1", "sha-0a1b2c3d4e5f"]),
     ("built again", {"GIT_TAG": "v1.4.7"}, ["1.4.7", "1.4.8"], ["1.4.7", "sha-0a1b2c3d4e5f"]),
     ("a branch", {"BRANCH": "main"}, None, ["main", f"main-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
-    ("a branch with a slash", {"BRANCH": "feature/#12 login"}, None,
-     ["feature--12-login", f"feature--12-login-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
-    ("a branch that begins with a dot", {"BRANCH": ".-hidden"}, None, ["hidden", f"hidden-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
-    ("a branch like a release", {"BRANCH": "1.2"}, None, ["branch-1.2", f"branch-1.2-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
-    ("a branch called latest", {"BRANCH": "latest"}, None, ["branch-latest", f"branch-latest-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
-    ("a branch like an environment", {"BRANCH": "env-production"}, None,
-     ["branch-env-production", f"branch-env-production-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
-    ("a long branch", {"BRANCH": "x" * 300}, None, ["x" * 100, f"{'x' * 100}-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
+    ("a release branch", {"BRANCH": "release/1.x"}, None, ["release-1.x", f"release-1.x-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f"]),
+    ("another branch", {"BRANCH": "feature/#12 login", "BUILD_NUMBER": "42", "ENVIRONMENT": "staging"}, None,
+     ["branch-feature--12-login", f"branch-feature--12-login-{TIME}-0a1b2c3"]),
+    ("a branch like main's builds", {"BRANCH": f"main-{TIME}-0a1b2c3"}, None,
+     [f"branch-main-{TIME}-0a1b2c3", f"branch-main-{TIME}-0a1b2c3-{TIME}-0a1b2c3"]),
+    ("a branch like a release branch's tag", {"BRANCH": "release-1.x"}, None, ["branch-release-1.x", f"branch-release-1.x-{TIME}-0a1b2c3"]),
+    ("a branch that begins with a dot", {"BRANCH": ".-hidden"}, None, ["branch-.-hidden", f"branch-.-hidden-{TIME}-0a1b2c3"]),
+    ("a branch like a release", {"BRANCH": "1.2"}, None, ["branch-1.2", f"branch-1.2-{TIME}-0a1b2c3"]),
+    ("a branch called latest", {"BRANCH": "latest"}, None, ["branch-latest", f"branch-latest-{TIME}-0a1b2c3"]),
+    ("a long branch", {"BRANCH": "x" * 300}, None, [f"branch-{'x' * 93}", f"branch-{'x' * 93}-{TIME}-0a1b2c3"]),
     ("a pull request", {"PULL_REQUEST": "17", "BRANCH": "main", "BUILD_NUMBER": "42"}, None, ["pr-17", "pr-17-0a1b2c3d4e5f"]),
     ("number and environment", {"BRANCH": "main", "BUILD_NUMBER": "42", "ENVIRONMENT": "staging"}, None,
      ["main", f"main-{TIME}-0a1b2c3", "sha-0a1b2c3d4e5f", "build-42", "env-staging"]),
@@ -103,8 +108,107 @@ def tags(work):
             arguments = ["--existing", path]
         out, _ = script("tags.sh", *arguments, env=clean_environment(more))
         check(out.split("\n")[:-1] == wanted, f"{name}: {out.split()}, not {wanted}")
+    for given, wanted in [({"GIT_TAG": "v1.2.3", "BRANCH": "v1.2.3"}, "buildcache"), ({"BRANCH": "main"}, "buildcache"),
+                          ({"BRANCH": "release/1.x"}, "buildcache"), ({"BRANCH": "feature/login"}, "buildcache-branch"),
+                          ({"BRANCH": "main", "PULL_REQUEST": "17"}, "buildcache-pr")]:
+        out, _ = script("tags.sh", "--cache", env=clean_environment(given))
+        check(out == wanted + "\n", f"the cache of {given}: {out}")
     script("tags.sh", "--nothing", env=clean_environment(), code=2)
     return f"{len(TAGS)} rows"
+
+
+# A tag of each kind, and who may push it to team/app.
+KINDS = {
+    **dict.fromkeys(("1.2.3", "1.2", "1", "latest", "2.0.0-rc.1"), {"team-releases"}),
+    **dict.fromkeys(("main", "main-20261121201500-0a1b2c3", "release-1.x", "sha-0a1b2c3d4e5f", "build-42", "env-staging", "buildcache"),
+                    {"team-releases", "team-main"}),
+    **dict.fromkeys(("branch-feature-login", "buildcache-branch"), {"team-releases", "team-main", "team-branches"}),
+    **dict.fromkeys(("pr-17", "pr-17-0a1b2c3d4e5f", "buildcache-pr"), {"team-releases", "team-pulls"}),
+    "anything": {"team-releases"},
+}
+
+
+def readme_settings():
+    """The YAML of the examples' README with berth's side of all four systems."""
+    with open(os.path.join(ROOT, "docs", "examples", "README.md")) as f:
+        found = [block for block in re.findall(r"^```yaml\n(.*?)^```$", f.read(), re.DOTALL | re.MULTILINE) if "oidc:" in block]
+    check(len(found) == 1, f"{len(found)} blocks with rules")
+    return found[0]
+
+
+class Grants:
+    """A berth with the README's own rules and grants, and an issuer in the place of each system."""
+
+    def __init__(self, work, ca, certificate, key):
+        self.work = os.path.join(work, "grants")
+        os.makedirs(self.work)
+        self.issuers = {}
+        self.registry = Registry(self.work, [], [])
+        text = readme_settings()
+        self.audiences = dict(zip(re.findall(r"- name: (\S+)", text), re.findall(r"audience: (\S+)", text), strict=True))
+        for name in self.audiences:
+            folder = os.path.join(self.work, name)
+            os.makedirs(folder)
+            self.issuers[name] = Issuer(folder, certificate, key)
+        urls = iter([issuer.url for issuer in self.issuers.values()])
+        text = re.sub(r" +reach: .*\n", "", text)
+        text = re.sub(r"( +)issuer: .*\n", lambda found: f"{found[1]}issuer: {next(urls)}\n{found[1]}ca: {ca}\n{found[1]}reach: private\n", text)
+        with open(self.registry.config) as f:
+            listeners = "".join(line for line in f if line.startswith(("public_url:", "listeners:")))
+        with open(self.registry.config, "w") as f:
+            f.write(listeners + text.replace("auth:\n", "auth:\n  users: true\n", 1))
+
+    def stop(self):
+        self.registry.stop()
+        for issuer in self.issuers.values():
+            issuer.stop()
+
+    def client(self, system, claims):
+        """A client that logs in as a job does, with its token as a password."""
+        now = int(time.time())
+        token = self.issuers[system].key.jwt(dict({"iss": self.issuers[system].url, "aud": self.audiences[system], "iat": now, "nbf": now,
+                                                   "exp": now + 300}, **claims))
+        return self.registry.client(headers=basic("ci", token))
+
+    def __call__(self):
+        """Each kind of run may push what tags.sh makes for it, and of all other kinds only what KINDS says."""
+        self.registry.start()
+        image = SmallImage(os.path.join(self.work, "layout"))
+        other = SmallImage(os.path.join(self.work, "other"))
+        admin = self.registry.client(ADMIN)
+        for repository in ("team/app", "prod/app", "ci/tools"):
+            image.push(admin, repository, "there")
+        pushed, groups = 0, set()
+        for system, kind, (environment, claims), group in RUNS:
+            name = f"{system}, {kind}"
+            client = self.client(system, claims)
+            if group is None:
+                status, _, _ = client.request("GET", "/v2/")
+                check(status == 401, f"{name}: it is let in with {status}")
+                continue
+            groups.add(group)
+            made = script("tags.sh", env=clean_environment(environment))[0].split()
+            made += script("tags.sh", "--cache", env=clean_environment(environment))[0].split()
+            for tag in made:
+                other.push(client, "team/app", tag)
+                image.push(client, "team/app", tag)  # built again
+                pushed += 1
+            for tag, allowed in KINDS.items():
+                self.push(name, client, "team/app", tag, image, group in allowed)
+            for tag in ("env-production", "env-staging"):
+                self.push(name, client, "prod/app", tag, image, group == "team-main")
+            for tag in ("latest", "1.2.3", "buildcache", "there"):
+                self.push(name, client, "prod/app", tag, image, False)
+            self.push(name, client, "ci/tools", "1", image, False)
+            image.pull(client, "ci/tools", "there")
+            image.pull(client, "team/app", "there")
+            client.expect(403, "DELETE", f"/v2/team/app/manifests/{image.digest}")
+        check(groups == {"team-releases", "team-main", "team-branches", "team-pulls"}, f"{groups}")
+        return f"{len(RUNS)} kinds of run, {pushed} tags"
+
+    def push(self, name, client, repository, tag, image, allowed):
+        status, _, body = client.request("PUT", f"/v2/{repository}/manifests/{tag}", body=image.manifest, headers={"Content-Type": MANIFEST})
+        check(status == (201 if allowed else 403), f"{name}: a push of {repository}:{tag} is answered with {status}: {body}")
 
 
 class Runner:
@@ -286,6 +390,19 @@ class Examples:
         check("no CI system here" in err, err)
         _, err = script("login.sh", registry, env=self.job(dict(self.runner.github(), ACTIONS_ID_TOKEN_REQUEST_TOKEN="x")), code=22)
 
+    def existing(self):
+        """The tags that are there; none before the first push; and no answer at all is no reason to go on."""
+        job = self.job()
+        self.log_in(job)
+        for tag in ("1.2.3", "latest"):
+            self.image.push(self.registry.client(ADMIN), "team/existing", tag)
+        check(script("existing-tags.sh", self.ref("team/existing"), env=job)[0].split() == ["1.2.3", "latest"], "other tags")
+        check(script("existing-tags.sh", self.ref("team/new"), env=job)[0] == "", "tags of nothing")
+        for name, where, environment in [("no registry", "localhost:1/team/app", job), ("not logged in", self.ref("team/existing"), self.job()),
+                                         ("no crane", self.ref("team/existing"), dict(job, PATH="/usr/bin:/bin"))]:
+            out, err = script("existing-tags.sh", where, env=environment, code=1)
+            check(out == "" and err.startswith("existing-tags.sh: "), f"{name}: {out}{err}")
+
     # ---- signatures and promotion ----
 
     def promotion(self):
@@ -452,6 +569,8 @@ def main():
         ca, certificate, key = (os.path.join(other, name) for name in ("ca.crt", "tls.crt", "tls.key"))
         issuer = Issuer(work, certificate, key)
         stops.append(issuer)
+        grants = Grants(work, ca, certificate, key)
+        stops.append(grants)
         runner = Runner(issuer, {"repository_owner_id": "1234567", "ref": "refs/heads/main"})
         stops.append(runner)
         registry = Registry(work, [], [])
@@ -462,8 +581,8 @@ def main():
         registry.write_settings([], auth)
         with registry:
             examples = Examples(registry, runner, work)
-            for name, function in [("tags", lambda: tags(work)), ("login", examples.login),
-                                   ("login_keeps_others", examples.login_keeps_others), ("login_refused", examples.login_refused),
+            for name, function in [("tags", lambda: tags(work)), ("grants", grants), ("existing", examples.existing),
+                                   ("login", examples.login), ("login_keeps_others", examples.login_keeps_others), ("login_refused", examples.login_refused),
                                    ("promotion", examples.promotion), ("migrate_crane", examples.migrate_crane),
                                    ("migrate_skopeo", examples.migrate_skopeo)]:
                 only = [argument for argument in sys.argv[1:] if argument != "--syft"]

@@ -252,7 +252,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="berth-docs-") as work:
         for name, function, *arguments in [
             ("links", links), ("index", index), ("commands", commands), ("settings", settings, work), ("scripts", scripts),
-            ("github", pipelines.github, bin_folder), ("gitlab", pipelines.gitlab, bin_folder, work),
+            ("github", pipelines.github, bin_folder, work), ("gitlab", pipelines.gitlab, bin_folder, work),
             ("azure", pipelines.azure, bin_folder, work), ("jenkins", pipelines.jenkins, work), ("dockerfile", pipelines.dockerfile, bin_folder),
             ("gitops", gitops.objects, bin_folder), ("gitops_tags", gitops.tags),
         ]:

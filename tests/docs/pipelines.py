@@ -1,10 +1,13 @@
-"""The examples of pipelines: each against the schema of its system, and what it runs against shellcheck."""
+"""The examples of pipelines: each against the schema of its system, and what it runs against shellcheck. What sets them off
+are kinds of run that tests/clients/examples.py pushes with."""
 
+import fnmatch
 import os
 import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "clients"))
+from ci_runs import RUNS
 from harness import ROOT, Failure, check, need, run
 from tools import tool
 
@@ -26,9 +29,33 @@ def shell(work, kind, scripts, excluded=()):
         with open(path, "w") as f:
             f.write(text + "\n")
         run("shellcheck", f"--shell={'sh' if kind == 'gitlab' else 'bash'}", *[f"--exclude={code}" for code in excluded], path)
-        for name in re.findall(r"(?:^|[\s(/])((?:tags|login|attest|promote|ci-token|migrate-\w+)\.sh)\b", text):
+        for name in re.findall(r"(?:^|[\s(/])((?:tags|existing-tags|login|attest|promote|ci-token|migrate-\w+)\.sh)\b", text):
             check(os.path.exists(os.path.join(SCRIPTS, name)), f"there is no {name}")
     return f"{len(scripts)} scripts"
+
+
+def tags_and_cache(file):
+    """A release must not take `latest` from a newer one, and a pull request must not write what a release is built from."""
+    with open(os.path.join(CI, file)) as f:
+        text = f.read()
+    calls = re.findall(r"(?<!-)tags\.sh (.*)", text)
+    check(any(call.startswith("--existing existing") for call in calls) and any(call.startswith("--cache") for call in calls), f"{calls}")
+    check(all(call.startswith(("--existing existing", "--cache")) for call in calls), f"{file} does not look at the tags that are there: {calls}")
+    check(re.search(r"existing-tags\.sh \S+ > existing$", text, re.MULTILINE), f"{file} does not ask for the tags that are there")
+    written = re.findall(r"(?:cache-to:?|export-cache) \S*type=registry,(.*?),mode", text)
+    check(len(written) == 1 and not written[0].endswith(":buildcache"), f"{file} writes the cache of releases: {written}")
+
+
+def runs(system, field):
+    """What runs of this system say in this field of their token, of those that are let in."""
+    return {claims[field] for name, _, (_, claims), group in RUNS if name == system and group}
+
+
+def tried(system, field, patterns):
+    """Every trigger is one of the runs that push in tests/clients/examples.py."""
+    for pattern in patterns:
+        check(any(fnmatch.fnmatch(value, pattern.replace("**", "*")) for value in runs(system, field)),
+              f"{system}: no run is tried that {pattern} sets off")
 
 
 def load(file):
@@ -37,15 +64,22 @@ def load(file):
         return yaml.safe_load(f)
 
 
-def github(bin_folder):
+def github(bin_folder, work):
     file = "github-actions.yml"
     schema(bin_folder, "vendor.github-workflows", file)
+    tags_and_cache(file)
+    workflow = load(file)
+    pushes = workflow[True]["push"]  # what YAML 1.1 makes of `on`
+    tried("github", "ref", [f"refs/heads/{name}" for name in pushes["branches"]] + [f"refs/tags/{name}" for name in pushes["tags"]])
+    check(set(workflow[True]) == {"push", "pull_request"} == runs("github", "event_name"), f"{set(workflow[True])}")
+    shell(work, "github", [re.sub(r"\$\{\{.*?\}\}", "x", step["run"]) for job in workflow["jobs"].values()
+                                                  for step in job["steps"] if "run" in step])
     need("shellcheck")
     run(tool("actionlint"), "-shellcheck", "shellcheck", os.path.join(CI, file))
     # actionlint finds what the schema does not; a checker that finds nothing is none.
     with open(os.path.join(CI, file)) as f:
         broken = f.read().replace("needs.image.outputs.digest", "needs.image.outputs.digset", 1)
-    path = os.path.join(os.path.dirname(bin_folder), "broken.yml")
+    path = os.path.join(work, "broken.yml")
     with open(path, "w") as f:
         f.write(broken)
     try:
@@ -58,6 +92,7 @@ def github(bin_folder):
 
 def gitlab(bin_folder, work):
     schema(bin_folder, "vendor.gitlab-ci", "gitlab-ci.yml")
+    tags_and_cache("gitlab-ci.yml")
     jobs = {name: job for name, job in load("gitlab-ci.yml").items() if isinstance(job, dict) and name not in ("variables", "workflow")}
     for name, job in jobs.items():
         check(job.get("extends", name) in jobs, f"{name} extends {job.get('extends')}, which is not there")
@@ -71,6 +106,10 @@ def gitlab(bin_folder, work):
 
 def azure(bin_folder, work):
     schema(bin_folder, "vendor.azure-pipelines", "azure-pipelines.yml")
+    tags_and_cache("azure-pipelines.yml")
+    trigger = load("azure-pipelines.yml")["trigger"]
+    tried("azure", "rpo_ref", [f"refs/heads/{name}" for name in trigger["branches"]["include"]]
+          + [f"refs/tags/{name}" for name in trigger["tags"]["include"]] + ["refs/pull/*"])
     scripts, shown = [], []
 
     def walk(node):
@@ -119,6 +158,12 @@ def jenkins(work):
         raise Failure("a broken Jenkinsfile passes")
     ids = set(re.findall(r"credentialsId: '([^']+)'", text))
     check("registry-token" in ids, f"{ids}")
+    tags_and_cache("Jenkinsfile")
+    # A cache in a registry needs a builder of buildx, which belongs to the DOCKER_CONFIG of the build and ends with it.
+    create, build = text.find('docker buildx create --use --name "$BUILDER"'), text.find("docker buildx build")
+    post = text.find("post {\n        always {")
+    check(0 < create < build and "BUILDER = " in text, "the build has no builder of its own")
+    check(post > build and 'docker buildx rm "$BUILDER"' in text[post:], "the builder stays")
     shells = [s.replace("\\$", "$") for s in re.findall(r"sh '''(.*?)'''", text, re.DOTALL) + re.findall(r"sh '([^'].*)'$", text, re.MULTILINE)]
     return shell(work, "jenkins", shells, ["SC2046"])  # $(cat tags) is meant to be several words
 

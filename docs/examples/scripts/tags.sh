@@ -2,26 +2,35 @@
 # Prints the tags that a build pushes, one a line; the first is the one to quote.
 #
 #   tags.sh [--existing FILE]
+#   tags.sh --cache             the tag of the build cache that this build writes
 #
-# FILE holds the tags that the repository has by now, one a line (crane ls REPOSITORY > FILE). With it a release moves
-# `latest`, `1` and `1.2` only when it is the newest that these names stand for: 1.4.7 after 2.0.0 leaves `latest` alone.
+# FILE holds the tags that the repository has by now, one a line (existing-tags.sh REPOSITORY > FILE). With it a release
+# moves `latest`, `1` and `1.2` only when it is the newest that these names stand for: 1.4.7 after 2.0.0 leaves `latest` alone.
 #
 # What is built is taken from the variables of GitHub Actions, GitLab CI, Azure Pipelines or Jenkins. Elsewhere, or to
 # say otherwise, set GIT_TAG, PULL_REQUEST or BRANCH, and COMMIT, BUILD_NUMBER, ENVIRONMENT, BUILD_TIME (20261121201500, UTC).
 #
 #   git tag v1.2.3         1.2.3  1.2  1  latest    0.3.1 gives no `0`, and 2.0.0-rc.1 nothing but itself
-#   branch feature/login   feature-login            and feature-login-20261121201500-0a1b2c3, which sorts by time
+#   branch main            main                     and main-20261121201500-0a1b2c3, which sorts by time
+#   branch release/1.x     release-1.x              and the same with the time
+#   branch feature/login   branch-feature-login     and the same with the time, and no other tag
 #   pull request 17        pr-17  pr-17-0a1b2c3d4e5f, and no other tag
+# and, but for pull requests and other branches:
 #   commit                 sha-0a1b2c3d4e5f
 #   build number           build-42
 #   environment            env-staging
+#
+# So each kind of run has names of its own, and the registry's grants (see the README) let it push those alone.
 set -euo pipefail
 
 existing=
+cache=
 if [ "${1:-}" = --existing ] && [ $# -eq 2 ]; then
   existing=$2
+elif [ "${1:-}" = --cache ] && [ $# -eq 1 ]; then
+  cache=yes
 elif [ $# -ne 0 ]; then
-  echo "usage: tags.sh [--existing FILE]" >&2
+  echo "usage: tags.sh [--existing FILE | --cache]" >&2
   exit 2
 fi
 
@@ -65,6 +74,21 @@ is_newest() {
   [ "$newest" = "$2" ]
 }
 
+# The branches that everybody may rely on; the others have a prefix, and so cannot pass for a release or for one of these.
+is_main() { [[ $1 == main || $1 == release/* ]]; }
+
+if [ -n "$cache" ]; then
+  # What a release is built from must not come out of a pull request.
+  if [ -n "${PULL_REQUEST:-}" ]; then
+    echo buildcache-pr
+  elif [ -n "${BRANCH:-}" ] && [ -z "${GIT_TAG:-}" ] && ! is_main "$BRANCH"; then
+    echo buildcache-branch
+  else
+    echo buildcache
+  fi
+  exit 0
+fi
+
 number='(0|[1-9][0-9]*)'
 if [ -n "${PULL_REQUEST:-}" ]; then
   as_tag "pr-$PULL_REQUEST"
@@ -83,11 +107,10 @@ elif [ -n "${GIT_TAG:-}" ]; then
     as_tag "$GIT_TAG"
   fi
 elif [ -n "${BRANCH:-}" ]; then
-  branch=$(as_tag "$BRANCH" 100)
-  # A branch must not pass for a release, or for what the other rules make.
-  if [[ $branch =~ ^([0-9]+(\.[0-9]+)*|v?[0-9]+\.[0-9]+\..*|latest|(sha|build|env|pr)-.*)$ ]]; then branch="branch-$branch"; fi
+  if is_main "$BRANCH"; then branch=$(as_tag "$BRANCH" 100); else branch=$(as_tag "branch-$BRANCH" 100); fi
   printf '%s\n' "$branch"
   if [ -n "$commit" ]; then printf '%s-%s-%s\n' "$branch" "${BUILD_TIME:-$(date -u +%Y%m%d%H%M%S)}" "${commit:0:7}"; fi
+  if ! is_main "$BRANCH"; then exit 0; fi
 fi
 if [ -n "$commit" ]; then as_tag "sha-${commit:0:12}"; fi
 if [ -n "${BUILD_NUMBER:-}" ]; then as_tag "build-$BUILD_NUMBER"; fi
