@@ -254,7 +254,7 @@ def main():
             ("links", links), ("index", index), ("commands", commands), ("settings", settings, work), ("scripts", scripts),
             ("github", pipelines.github, bin_folder, work), ("gitlab", pipelines.gitlab, bin_folder, work),
             ("azure", pipelines.azure, bin_folder, work), ("jenkins", pipelines.jenkins, work), ("dockerfile", pipelines.dockerfile, bin_folder),
-            ("gitops", gitops.objects, bin_folder), ("gitops_tags", gitops.tags),
+            ("gitops", gitops.objects, bin_folder), ("gitops_tags", gitops.tags), ("gitops_robots", gitops.robots),
         ]:
             if not sys.argv[1:] or name in sys.argv[1:]:
                 report.case(name, function, *arguments)

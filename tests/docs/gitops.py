@@ -1,6 +1,7 @@
-"""The examples for Flux and Argo CD: objects by their fields, references that lead somewhere, and patterns that pick the
-right ones of the tags that tags.sh prints."""
+"""The examples for Flux and Argo CD: objects by their fields, references that lead somewhere, patterns that pick the right
+ones of the tags that the pipelines push, in the repository where they push them, and a login that reads that."""
 
+import glob
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ SPECS = {
         "interval", "timeout", "ignore", "insecure", "suspend"},
     ("argocd-image-updater.argoproj.io/v1alpha1", "ImageUpdater"): {"writeBackConfig", "applicationRefs", "commonUpdateSettings"},
 }
+PUSHED, PROMOTED = "registry.example.com/team/app", "registry.example.com/prod/app"
 STRATEGIES = {"semver", "newest-build", "digest", "alphabetical"}
 
 
@@ -64,33 +66,75 @@ def picked(pattern, tags):
 
 
 def tags():
-    builds = [printed(BRANCH="main", BUILD_TIME=time, ENVIRONMENT="production") for time in ("20261121201500", "20261121201501")]
+    builds = [printed(BRANCH="main", BUILD_TIME=time) for time in ("20261121201500", "20261121201501")]
     release, candidate = printed(GIT_TAG="v1.2.3"), printed(GIT_TAG="v1.3.0-rc.1")
-    others = printed(BRANCH="maintenance", BUILD_TIME="20991231235959") + printed(PULL_REQUEST="7")
-    every = [tag for group in (*builds, release, candidate, others) for tag in ([group] if isinstance(group, str) else group)]
+    others = printed(BRANCH="maintenance", BUILD_TIME="20991231235959") + printed(PULL_REQUEST="7") + ["buildcache", "buildcache-pr"]
+    # What the pipelines push where: all that tags.sh prints, and by promote.sh the environments.
+    pushed = {PUSHED: [tag for group in (*builds, release, candidate, others) for tag in group], PROMOTED: ["env-production", "env-staging"]}
+    for path in sorted(glob.glob(os.path.join(ROOT, "docs", "examples", "ci", "*"))):
+        with open(path) as f:
+            text = f.read()
+        if "tags.sh" in text:
+            check("team/app" in text and "prod/app:env-" in text, f"{path} pushes elsewhere than this test believes")
     newest = "main-20261121201501-0a1b2c3"
 
-    flux = {thing["metadata"]["name"]: thing for thing in load("flux.yaml")}
-    policies = [thing["spec"] for thing in flux.values() if thing["kind"] == "ImagePolicy"]
-    for spec in policies:
-        check(flux[spec["imageRepositoryRef"]["name"]]["kind"] in ("ImageRepository", "ImageUpdateAutomation"), "no such repository")
-    found = picked(flux["app-main"]["spec"]["filterTags"]["pattern"].replace("?P<", "?P<"), every)
-    check(sorted(found)[-1] == newest and len(found) == 2, f"Flux's builds: {found}")
+    flux = {thing["metadata"]["name"]: thing for thing in load("flux.yaml") if thing["kind"] in ("ImageRepository", "ImagePolicy")}
+    seen = {}
+    for name, policy in flux.items():
+        if policy["kind"] != "ImagePolicy":
+            continue
+        repository = flux[policy["spec"]["imageRepositoryRef"]["name"]]
+        check(repository["kind"] == "ImageRepository", f"{name}: no such repository")
+        hidden = repository["spec"].get("exclusionList", [])
+        there = [tag for tag in pushed[repository["spec"]["image"]] if not any(re.search(one, tag) for one in hidden)]
+        check(not [tag for tag in there if tag.startswith("buildcache")], f"{name}: a build cache is an image")
+        seen[name] = picked(policy["spec"].get("filterTags", {}).get("pattern", ""), there)
+        if "semver" in policy["spec"]["policy"]:
+            seen[name] = versions(seen[name], policy["spec"]["policy"]["semver"]["range"])
+    check(seen.get("app-releases") == ["1.2.3"], f"Flux's releases: {seen.get('app-releases')}")
+    check(sorted(seen["app-main"])[-1] == newest and len(seen["app-main"]) == 2, f"Flux's builds: {seen['app-main']}")
     pattern, extract = (flux["app-main"]["spec"]["filterTags"][key] for key in ("pattern", "extract"))
-    values = {tag: int(re.search(pattern, tag).group(extract.removeprefix("$"))) for tag in found}
+    values = {tag: int(re.search(pattern, tag).group(extract.removeprefix("$"))) for tag in seen["app-main"]}
     check(max(values, key=values.get) == newest, f"{values}")
-    check(picked(flux["app-production"]["spec"]["filterTags"]["pattern"], every) == ["env-production"] * 2, "Flux's environment")
-    for spec in policies:
-        for hidden in load("flux.yaml")[0]["spec"]["exclusionList"]:
-            check(not picked(hidden, [t for t in every if not t.startswith("sha256-")]), f"{hidden} hides tags of builds")
+    check(seen["app-production"] == ["env-production"], f"Flux's environment: {seen['app-production']}")
 
     updater = [thing for thing in load("argocd-image-updater.yaml") if thing["kind"] == "ImageUpdater"][0]["spec"]
-    images = {ref["namePattern"]: ref["images"][0] for ref in updater["applicationRefs"]}
-    for name, image in images.items():
-        check(image["commonUpdateSettings"]["updateStrategy"] in STRATEGIES, name)
-        check(image["imageName"].startswith("registry.example.com/prod/app"), name)
-    allowed = {name: image["commonUpdateSettings"].get("allowTags", "").removeprefix("regexp:") for name, image in images.items()}
-    check(sorted(picked(allowed["app-main"], every))[-1] == newest, "Argo CD's builds")
-    check(picked(allowed["app-releases"], every) == ["1.2.3"], f"Argo CD's releases: {picked(allowed['app-releases'], every)}")
-    check(images["app-production"]["imageName"].endswith(":env-production"), "Argo CD's environment")
-    return f"{len(every)} tags"
+    found = {}
+    for ref in updater["applicationRefs"]:
+        image = ref["images"][0]
+        check(image["commonUpdateSettings"]["updateStrategy"] in STRATEGIES, ref["namePattern"])
+        repository, _, constraint = image["imageName"].partition(":")
+        there = picked(image["commonUpdateSettings"].get("allowTags", "").removeprefix("regexp:"), pushed[repository])
+        strategy = image["commonUpdateSettings"]["updateStrategy"]
+        if strategy == "semver":
+            there = versions(there, constraint)
+        elif strategy == "digest":
+            there = [tag for tag in there if tag == constraint]
+        found[ref["namePattern"]] = there
+    check(found.get("app-releases") == ["1.2.3"], f"Argo CD's releases: {found.get('app-releases')}")
+    check(sorted(found["app-main"])[-1:] == [newest], f"Argo CD's builds: {found['app-main']}")
+    check(found.get("app-production") == ["env-production"], f"Argo CD's environment: {found.get('app-production')}")
+    return f"{sum(len(group) for group in pushed.values())} tags"
+
+
+def versions(tags, constraint):
+    """Releases of a range as `1.x`, as far as the examples use them."""
+    major = re.fullmatch(r"(\d+)\.x", constraint)
+    check(major, f"{constraint} is unknown to this test")
+    return [tag for tag in tags if re.fullmatch(rf"{major[1]}\.\d+\.\d+", tag)]
+
+
+def robots():
+    """The login in each file reads all that is watched there, and nothing more."""
+    for name in ("flux.yaml", "argocd-image-updater.yaml"):
+        with open(os.path.join(FOLDER, name)) as f:
+            text = f.read()
+        watched = set()
+        for thing in load(name):
+            spec = thing.get("spec", {})
+            named = [spec.get("image", ""), spec.get("url", "")]
+            named += [image["imageName"] for ref in spec.get("applicationRefs", []) for image in ref["images"]]
+            watched |= {re.sub(r"^(oci://)?registry\.example\.com/|:[^/]*$", "", one) for one in named if "registry.example.com/" in one}
+        scopes = set(re.findall(r"--scope (\S+):pull(?= )", text))
+        granted = set(re.findall(r"--repository (\S+)", text))
+        check(watched and scopes == watched == granted, f"{name} watches {watched}; scopes {scopes}, grant {granted}")
