@@ -176,8 +176,9 @@ def step_process(options):
 
 
 def step_packages(options):
-    """completions, manual pages, systemd units and the Debian package, installed and removed again"""
+    """completions, manual pages, systemd units, berth in the sandbox of its own, and the Debian package, installed and removed again"""
     script("packages", "deploy/packages.py")
+    script("sandbox", "deploy/sandbox.py")
 
 
 def step_clients(options):
