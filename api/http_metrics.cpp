@@ -19,22 +19,22 @@ struct Row {
   Operation operation;
   std::string_view name;
   OperationClass group;
-  std::array<unsigned, 4> answers;  ///< when all is well; 0: no more
+  std::array<unsigned, 6> answers;  ///< its own; 0: no more
 };
 
 /// In the order of the enumerators.
 constexpr std::array<Row, kOperations> kRows = {{
-    {Operation::other, "other", OperationClass::other, {405, 408, 431}},
+    {Operation::other, "other", OperationClass::other, {}},
     {Operation::ping, "ping", OperationClass::pull, {200}},
     {Operation::catalog, "catalog", OperationClass::pull, {200}},
     {Operation::tags_list, "tags_list", OperationClass::pull, {200}},
     {Operation::referrers, "referrers", OperationClass::pull, {200}},
-    {Operation::manifest_get, "manifest_get", OperationClass::pull, {200, 304}},
-    {Operation::manifest_head, "manifest_head", OperationClass::pull, {200, 304}},
-    {Operation::manifest_put, "manifest_put", OperationClass::push, {201, 409, 412, 413}},
-    {Operation::manifest_delete, "manifest_delete", OperationClass::api, {202}},
-    {Operation::blob_get, "blob_get", OperationClass::pull, {200, 206, 304, 416}},
-    {Operation::blob_head, "blob_head", OperationClass::pull, {200, 304}},
+    {Operation::manifest_get, "manifest_get", OperationClass::pull, {200, 304, 412}},
+    {Operation::manifest_head, "manifest_head", OperationClass::pull, {200, 304, 412}},
+    {Operation::manifest_put, "manifest_put", OperationClass::push, {201, 412, 413}},
+    {Operation::manifest_delete, "manifest_delete", OperationClass::api, {202, 412}},
+    {Operation::blob_get, "blob_get", OperationClass::pull, {200, 206, 304, 412, 416}},
+    {Operation::blob_head, "blob_head", OperationClass::pull, {200, 304, 412}},
     {Operation::blob_delete, "blob_delete", OperationClass::api, {202}},
     {Operation::upload_start, "upload_start", OperationClass::push, {201, 202}},
     {Operation::upload_status, "upload_status", OperationClass::push, {204}},
@@ -44,7 +44,7 @@ constexpr std::array<Row, kOperations> kRows = {{
     {Operation::token, "token", OperationClass::api, {200}},
     {Operation::token_keys, "token_keys", OperationClass::api, {200}},
     {Operation::api_read, "api_read", OperationClass::api, {200}},
-    {Operation::api_write, "api_write", OperationClass::api, {200, 201, 204, 409}},
+    {Operation::api_write, "api_write", OperationClass::api, {200, 201, 202, 204, 409, 412}},
     {Operation::health, "health", OperationClass::other, {200}},
     {Operation::metrics, "metrics", OperationClass::other, {200}},
 }};
@@ -55,8 +55,14 @@ static_assert([] {
   return true;
 }());
 
-/// What every operation may be answered with.
-constexpr std::array kAnyAnswer = {400U, 401U, 403U, 404U, 429U, kNoAnswer, 500U, 503U, 507U};
+/// What every operation may be answered with, and a request of none.
+constexpr std::array kAnyAnswer = {400U, 401U, 403U, 404U, 414U, 429U, kNoAnswer, 500U, 503U};
+constexpr std::array kAnswersToNone = {400U, 403U, 404U, 405U, 408U, 414U, 417U, 431U, kNoAnswer, 500U, 505U};
+
+/// Which may come too slowly.
+bool takes_body(const Route& route) {
+  return route.method == Method::post || route.method == Method::put || route.method == Method::patch;
+}
 
 const Row& row_of(Operation operation) { return kRows[static_cast<std::size_t>(operation)]; }
 
@@ -65,11 +71,18 @@ const Row& row_of(Operation operation) { return kRows[static_cast<std::size_t>(o
 class Requests {
  public:
   Requests() {
+    for (const unsigned status : kAnswersToNone) find(Operation::other, status);
     for (const Row& row : kRows) {
+      if (row.operation == Operation::other) continue;
       for (const unsigned status : row.answers) {
         if (status != 0) find(row.operation, status);
       }
       for (const unsigned status : kAnyAnswer) find(row.operation, status);
+    }
+    for (const Route& route : route_table()) {
+      const Operation operation = operation_of(route, route.method);
+      if (changes_content(route)) find(operation, 405);
+      if (takes_body(route)) find(operation, 408);
     }
   }
 

@@ -62,12 +62,6 @@ auth::AccessControl::Glance glance_at(const Request& request) {
   return shown;
 }
 
-/// Accounts are no content: whoever maintains the registry may have to end a token just then.
-bool changes_content(const Route& route) {
-  const bool reads = route.method == Method::get || route.method == Method::head;
-  return !reads && (route.action == auth::Action::push || route.action == auth::Action::delete_);
-}
-
 /// Who asked, as far as it is known, and what is to be said about it when the request is refused.
 struct Asked {
   Match match;

@@ -233,6 +233,11 @@ bool is_upload_id(std::string_view text) {
 
 std::span<const Route> route_table() { return kRoutes; }
 
+bool changes_content(const Route& route) {
+  const bool reads = route.method == Method::get || route.method == Method::head;
+  return !reads && (route.action == Action::push || route.action == Action::delete_);
+}
+
 std::string allowed_methods(std::string_view path) {
   std::string allowed;
   for (const Route& route : kRoutes) {

@@ -32,6 +32,10 @@ struct Route {
 /// In the order in which they are tried.
 std::span<const Route> route_table();
 
+/// A read-only registry refuses it. Accounts are no content: whoever maintains the registry may have to end a token just
+/// then.
+bool changes_content(const Route& route);
+
 /// The methods that a path template answers, for Allow: "GET, HEAD, PUT".
 std::string allowed_methods(std::string_view path);
 

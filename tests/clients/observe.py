@@ -19,7 +19,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import BERTH, ROOT, Berth, Client, Failure, Report, check, need, run, sha256
+from harness import BERTH, MANIFEST, ROOT, Berth, Client, Failure, Report, check, need, run, sha256
 
 SERIES_IDLE_MAX = 3000
 PAGE = os.path.join(ROOT, "docs", "metrics.md")
@@ -65,6 +65,10 @@ def changes(before, after, family):
     return moved
 
 
+def answers_of(page):
+    return {tuple(value for _, value in labels) for name, labels in page.values if name == "berth_http_requests_total"}
+
+
 class World(Berth):
     """Accounts, a listener for the registry, one that speaks TLS, and one for metrics and health."""
 
@@ -76,7 +80,7 @@ class World(Berth):
         self.config = os.path.join(work, "berth.yaml")
         settings = {"listeners": [{"address": "127.0.0.1:0"}, {"address": "127.0.0.1:0", "tls": tls},
                                   {"address": "127.0.0.1:0", "serve": ["metrics", "health"]}],
-                    "auth": {"users": True},
+                    "auth": {"users": True}, "limits": {"rate_window": "2s"},
                     "grants": [{"subjects": ["user:reader"], "repositories": ["**"], "role": "reader"},
                                {"subjects": ["user:writer"], "repositories": ["**"], "role": "writer"},
                                {"subjects": ["robot:scraper"], "repositories": ["**"], "actions": ["metrics"]}]}
@@ -131,8 +135,12 @@ class Tests:
     def zeros(self):
         """Before anything has happened all that can is there, and nothing has been counted but what made it ready."""
         page = self.berth.scrape()
+        self.answers_at_start = answers_of(page)
         for name, labels in (("http_requests_total", {"operation": "manifest_get", "code": "503"}),
                              ("http_requests_total", {"operation": "upload_finish", "code": "201"}),
+                             ("http_requests_total", {"operation": "manifest_put", "code": "405"}),
+                             ("http_requests_total", {"operation": "upload_append", "code": "408"}),
+                             ("http_requests_total", {"operation": "blob_get", "code": "412"}),
                              ("http_response_start_seconds_count", {"operation": "blob_get"}),
                              ("http_request_seconds_count", {"class": "push"}),
                              ("http_request_bytes_total", {"class": "push"}),
@@ -149,6 +157,10 @@ class Tests:
         check(page.get("ready") == 1, "not ready")
         built = [labels for name, labels in page.values if name == "berth_build_info"]
         check(len(built) == 1 and dict(built[0])["rocksdb"] and dict(built[0])["version"], built)
+        # What no request is ever answered is no promise to alert on.
+        never = [labels for name, labels in page.values if name == "berth_http_requests_total"
+                 and (("code", "507") in labels or {("operation", "manifest_put"), ("code", "409")} <= set(labels))]
+        check(not never, f"never answered: {never}")
         size = len(page.values)
         check(size <= SERIES_IDLE_MAX, f"{size} series while nothing happens, more than {SERIES_IDLE_MAX}")
         return f"{size} series idle, at most {SERIES_IDLE_MAX}"
@@ -214,6 +226,43 @@ class Tests:
         check(looks == 31 and caches["identity hit"] >= 15 and caches["token miss"] == 1, caches)
         pulled = changes(before, after, "http_response_bytes_total")["pull"]
         check(pulled >= 11 * len(document) + len(layer) + 10, f"{pulled} bytes pulled")
+
+    def refused(self):
+        """What a read-only registry says, conditions that do not hold, and a body that comes too slowly."""
+        world = self.berth
+        writer, admin = (Client(world.port, headers=world.shown(name)) for name in ("writer", "admin"))
+        digest = writer.push_blob("team/kept", b"kept")
+        document = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+                    "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": 4}}
+        writer.push_manifest("team/kept", "v1", document)
+        uploads = "/v2/team/kept/blobs/uploads/"
+        location = writer.expect(202, "POST", uploads, headers={"Content-Length": "0"})[0]["location"]
+        before = world.scrape()
+        others = {"If-Match": '"sha256:' + "0" * 64 + '"'}
+        for path in ("/v2/team/kept/manifests/v1", f"/v2/team/kept/blobs/{digest}"):
+            writer.expect(412, "GET", path, headers=others)
+            writer.expect(412, "HEAD", path, headers=others)
+        admin.expect(200, "PUT", "/api/v1/read-only", body=b'{"read_only": true}', headers={"Content-Type": "application/json"})
+        writer.push_manifest("team/kept", "v2", document, status=405)
+        for method, path in (("POST", uploads), ("PATCH", location), ("PUT", f"{location}?digest={digest}"), ("DELETE", location)):
+            writer.expect(405, method, path, body=b"" if method == "DELETE" else b"kept")
+        for path in ("/v2/team/kept/manifests/v1", f"/v2/team/kept/blobs/{digest}", "/api/v1/repositories/team/kept"):
+            admin.expect(405, "DELETE", path)
+        admin.expect(200, "PUT", "/api/v1/read-only", body=b'{"read_only": false}', headers={"Content-Type": "application/json"})
+        with socket.create_connection(("127.0.0.1", world.port)) as slow:
+            slow.sendall(f"PATCH {location} HTTP/1.1\r\nHost: 127.0.0.1:{world.port}\r\nAuthorization: "
+                         f"{world.shown('writer')['Authorization']}\r\nContent-Length: 100000\r\n\r\nhalf".encode())
+            check(b" 408 " in slow.recv(4096), "a body that stands still")
+        writer.expect(204, "DELETE", location)
+        world.settled(before, "http_requests_total", {
+            "412 manifest_get": 1, "412 manifest_head": 1, "412 blob_get": 1, "412 blob_head": 1, "200 api_write": 2,
+            "405 manifest_put": 1, "405 upload_start": 1, "405 upload_append": 1, "405 upload_finish": 1, "405 upload_cancel": 1,
+            "405 manifest_delete": 1, "405 blob_delete": 1, "405 api_write": 1, "408 upload_append": 1, "204 upload_cancel": 1})
+
+    def no_new_answers(self):
+        """Every answer that all the requests of these tests got had its series from the first scrape."""
+        new = answers_of(self.berth.scrape()) - self.answers_at_start
+        check(not new, f"not there at 0: {sorted(new)}")
 
     def under_way(self):
         """What is open and under way now."""
@@ -388,10 +437,10 @@ def main():
             for name in ("admin", "reader", "writer"):
                 role = ["--role", "admin"] if name == "admin" else []
                 berth.berth("user", "add", name, *role, "--password-stdin", stdin=b"a long enough password\n")
-            for name, function in (("counts are exact", tests.traffic), ("what is under way", tests.under_way),
+            for name, function in (("counts are exact", tests.traffic), ("refusals", tests.refused), ("what is under way", tests.under_way),
                                    ("handshakes and certificates", tests.handshakes), ("the right", tests.rights),
                                    ("gzip", tests.compressed), ("many scrapes at once", tests.many_at_once),
-                                   ("promtool", tests.promtool), ("the page of metrics", tests.described)):
+                                   ("no new answers", tests.no_new_answers), ("promtool", tests.promtool), ("the page of metrics", tests.described)):
                 report.case(name, function)
         report.case("switched off", switched_off)
     finally:
