@@ -262,13 +262,14 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
 }
 
 asio::awaitable<api::Response> Session::handle(api::Request& request) {
-  // Handlers do not throw; should one do so all the same, it costs its own connection and nothing else.
+  // Handlers do not throw; should one do so all the same, it costs its own connection and nothing else. A query may
+  // hold a credential, so the log has the path alone.
   try {
     co_return co_await environment_.handler.handle(request);
   } catch (const std::exception& error) {
-    spdlog::error("{} {}: unexpected exception: {}", request.method_text, request.target, error.what());
+    spdlog::error("{} {}: unexpected exception: {}", request.method_text, request.path(), error.what());
   } catch (...) {
-    spdlog::error("{} {}: unexpected exception", request.method_text, request.target);
+    spdlog::error("{} {}: unexpected exception", request.method_text, request.path());
   }
   co_return error_response(500, "internal error", request.id, request.target);
 }

@@ -1,8 +1,10 @@
 #include "server/session.h"
 
+#include <spdlog/sinks/ostream_sink.h>
 #include <sys/stat.h>
 
 #include <set>
+#include <sstream>
 
 #include "test_server.h"
 
@@ -291,12 +293,19 @@ TEST_CASE("a chunked body that is malformed ends the connection") {
 
 TEST_CASE("a handler's mistakes cost one connection and nothing else") {
   TestServer server;
+  std::ostringstream log;
+  const auto previous = spdlog::default_logger();
+  spdlog::set_default_logger(
+      std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
   {
     auto client = server.client();
-    const auto reply = client.get("/throw");
+    const auto reply = client.get("/throw?code=not-for-the-log");
     CHECK(reply.status == 500);
     CHECK(client.at_end());
   }
+  spdlog::set_default_logger(previous);
+  CHECK(log.str().find("GET /throw: unexpected exception: a bug") != std::string::npos);
+  CHECK(log.str().find("not-for-the-log") == std::string::npos);
   {
     auto client = server.client();
     client.send("GET /inject HTTP/1.1\r\nHost: a\r\n\r\n");
