@@ -77,8 +77,13 @@ class Image:
         with open(os.path.join(context, "runtime-packages"), "w") as f:
             f.write(run(os.path.join(ROOT, "deploy/image/runtime-packages"), BERTH))
         shutil.copy(os.path.join(ROOT, "deploy/image/berth.yaml"), context)
-        self.docker("build", "--network=host", "--build-arg", "BINARY=given", "--build-arg", "VERSION=1.2.3", "--build-arg",
-                    "REVISION=abc", "-f", os.path.join(ROOT, "deploy/Dockerfile"), "-t", "berth", context, timeout=900)
+        given = {"BINARY": "given", "VERSION": "1.2.3", "REVISION": "abc"}
+        self.build_with("berth", context, given)
+        self.build_with("berth-described", context, dict(given, SOURCE="https://git.example.com/berth", LICENSES="MIT OR Apache-2.0"))
+
+    def build_with(self, name, context, given):
+        arguments = [word for key, value in given.items() for word in ("--build-arg", f"{key}={value}")]
+        self.docker("build", "--network=host", *arguments, "-f", os.path.join(ROOT, "deploy/Dockerfile"), "-t", name, context, timeout=900)
 
     def description(self):
         """What the image says of itself."""
@@ -88,8 +93,12 @@ class Image:
         check(list(config["Volumes"]) == ["/var/lib/berth"], config["Volumes"])
         check(config["StopSignal"] == "SIGTERM", config["StopSignal"])
         check(config["Healthcheck"]["Test"] == ["CMD", "/usr/bin/berth", "health"], config["Healthcheck"])
-        labels = {key.removeprefix("org.opencontainers.image."): value for key, value in config["Labels"].items()}
-        check(labels["version"] == "1.2.3" and labels["revision"] == "abc" and labels["title"] == "berth", labels)
+        prefix, more = "org.opencontainers.image.", {"source": "https://git.example.com/berth", "licenses": "MIT OR Apache-2.0"}
+        labels = {key.removeprefix(prefix): value for key, value in config["Labels"].items()}
+        check(labels == {"title": "berth", "description": "A container registry in one program", "version": "1.2.3", "revision": "abc"}, labels)
+        described = json.loads(self.docker("image", "inspect", "berth-described"))[0]["Config"]
+        check({key.removeprefix(prefix): value for key, value in described["Labels"].items()} == dict(labels, **more), described["Labels"])
+        check(dict(described, Labels=0, Image=0) == dict(config, Labels=0, Image=0), f"it differs in more than labels: {described}")
 
     def size(self):
         """What a node pulls: the layers, compressed."""

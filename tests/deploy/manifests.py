@@ -2,7 +2,9 @@
 no schema knows: that the parts of a rendering fit together and that berth takes the configuration in it."""
 
 import glob
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -94,9 +96,20 @@ class Manifests:
             target = os.path.join(copy, path)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             (shutil.copytree if os.path.isdir(os.path.join(ROOT, path)) else shutil.copy)(os.path.join(ROOT, path), target)
-        run("cmake", "-S", copy, "-B", copy + "/build", "--preset", "release", "-DBERTH_TESTS=OFF", cwd=copy)
-        planned = run("ninja", "-C", copy + "/build", "-t", "commands", "berth")
+        # The Dockerfile's own command, with no more in its environment than the stage declares.
+        with open(os.path.join(ROOT, "deploy/Dockerfile")) as f:
+            stage = re.split(r"^FROM ", f.read(), flags=re.MULTILINE)[1]
+        command = re.search(r"cmake --preset .*?(?= &&)", stage)
+        before = stage[:command.start()]
+        given = {"REVISION": "0a1b2c3d4e5f60718293a4b5c6d7e8f901234567", "VERSION": "1.2.3"}
+        declared = {name: given[name] for name in re.findall(r"^ARG (\w+)", before, re.MULTILINE)}
+        done = subprocess.run(["sh", "-ec", command.group()], cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=dict({k: v for k, v in os.environ.items() if k not in given}, **declared))
+        check(done.returncode == 0, done.stdout.decode(errors="replace")[-2000:])
+        planned = run("ninja", "-C", copy + "/build/release", "-t", "commands", "berth")
         check(planned.count(".cpp.o -c ") > 100, f"a short plan:\n{planned[-2000:]}")
+        revisions = set(re.findall(r'BERTH_REVISION=\\"(.*?)\\"', planned))
+        check(revisions == {given["REVISION"][:12]}, f"berth_build_info would have the revision {revisions}")
 
     def kustomize(self):
         overlays = sorted(os.path.dirname(p) for p in glob.glob(KUBERNETES + "/overlays/*/kustomization.yaml"))
