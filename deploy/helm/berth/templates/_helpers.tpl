@@ -73,6 +73,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- mergeOverwrite $own (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
+{{- /* "yes" when an annotation tells the ingress controller to speak TLS to berth, or to pass it on as it comes. */ -}}
+{{- define "berth.backendTls" -}}
+{{- range $annotations := list .Values.ingress.annotations .Values.service.annotations -}}
+{{- range $key, $value := $annotations -}}
+{{- if or (regexMatch "(?i)(backend-protocol|app-protocols|serversscheme|konghq.com/protocol)$" $key | and (regexMatch "(?i)(https|ssl)" $value))
+          (regexMatch "(?i)(server-ssl|secure-backends|ssl-passthrough)$" $key | and (eq $value "true"))
+          (regexMatch "/(ssl-services|upstream-protocol.tls)$" $key | and (ne $value ""))
+          (regexMatch "^route.openshift.io/termination$" $key | and (has $value (list "reencrypt" "passthrough"))) -}}
+yes
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* What would let passwords be read, or leave a release that never starts, is refused before anything is made. */ -}}
 {{- define "berth.check" -}}
 {{- if and (not .Values.publicUrl) (or (ne .Values.tls.mode "own") .Values.ingress.enabled .Values.httpRoute.enabled) -}}
@@ -80,6 +94,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- if and (eq .Values.tls.mode "own") (not .Values.tls.existingSecret) -}}
 {{- fail "tls.existingSecret is empty: name a secret with tls.crt and tls.key, or say tls.mode=elsewhere when an ingress or a gateway speaks TLS" -}}
+{{- end -}}
+{{- if and (eq .Values.tls.mode "own") .Values.ingress.enabled (not (include "berth.backendTls" .)) -}}
+{{- fail "tls.mode is own and the ingress would talk HTTP to berth's TLS port: say tls.mode=elsewhere, or tell the controller by ingress.annotations (some want service.annotations) to speak HTTPS to berth, as nginx.ingress.kubernetes.io/backend-protocol: HTTPS" -}}
+{{- end -}}
+{{- if and (eq .Values.tls.mode "own") .Values.httpRoute.enabled -}}
+{{- fail "tls.mode is own and the gateway of httpRoute would talk HTTP to berth's TLS port: say tls.mode=elsewhere, or leave httpRoute.enabled=false and make a TLSRoute, or an HTTPRoute with a BackendTLSPolicy, of your own" -}}
 {{- end -}}
 {{- if and (eq .Values.tls.mode "elsewhere") .Values.networkPolicy.enabled (not .Values.networkPolicy.registryFrom) -}}
 {{- fail "tls.mode is elsewhere and everybody in the cluster reaches berth in clear: name the ingress controller in networkPolicy.registryFrom" -}}
