@@ -152,7 +152,7 @@ def stage_all(report, test):
 def faster(work, stack):
     """The same files, but for their durations; and the berths that are there to fail are scraped as well."""
     prometheus = os.path.join(work, "monitoring/prometheus/prometheus.yml")
-    for path in (stack.path("state/alertmanager.yml"), prometheus, os.path.join(work, "monitoring/rules/berth.rules.yml")):
+    for path in (stack.path("state/alertmanager.yml"), prometheus, stack.path("state/berth.rules.yml")):
         with open(path) as f:
             text = shorten(f.read(), FACTOR)
         if path == prometheus:

@@ -124,6 +124,25 @@ def prometheus(work):
     check("1 rule files" in run(need("promtool"), "check", "config", file), "no rule file")
 
 
+def links_to_runbooks(work):
+    """The alerts as they are, or with the address where the runbooks are published, and otherwise the same."""
+    with open(os.path.join(MONITORING, "rules/berth.rules.yml")) as f:
+        original = f.read()
+    for name, setting, base in [("none", "", "docs/runbooks"), ("empty", "RUNBOOK_BASE=\n", "docs/runbooks"),
+                                ("one", "RUNBOOK_BASE=https://docs.example.com/a&b   # ours\n", "https://docs.example.com/a&b"),
+                                ("with a slash", "RUNBOOK_BASE=https://docs.example.com/runbooks/\n", "https://docs.example.com/runbooks")]:
+        stack = Stack(os.path.join(work, name), mail=setting)
+        rules = load_yaml(stack.path("state/berth.rules.yml"))
+        links = [rule["annotations"].pop("runbook_url") for group in rules["groups"] for rule in group["rules"] if "alert" in rule]
+        for link in links:
+            check(re.fullmatch(re.escape(base) + r"/Berth\w+\.md", link), f"{name}: {link}")
+        file = os.path.join(work, "original.yml")
+        with open(file, "w") as f:
+            f.write(re.sub(r" +runbook_url: .*\n", "", original))
+        check(len(links) > 20 and rules == load_yaml(file), f"{name}: other rules than those of deploy/monitoring")
+        run(need("promtool"), "check", "rules", stack.path("state/berth.rules.yml"))
+
+
 # What a panel may show; others are a slip.
 UNITS = {"short", "percentunit", "reqps", "ops", "s", "Bps", "bytes"}
 ROWS = ["Overview", "Pull and push", "Latency", "Logins", "Storage", "Index (RocksDB)", "Collection", "Process"]
@@ -175,13 +194,14 @@ def provisioning():
 def main():
     report = Report("stack files")
     with tempfile.TemporaryDirectory(prefix="berth-stack-") as work:
-        for name in "compose", "secrets", "routes", "prometheus":
+        for name in "compose", "secrets", "routes", "prometheus", "links":
             os.makedirs(os.path.join(work, name))
         report.case("compose file", compose_file, os.path.join(work, "compose"))
         report.case("nothing past loopback", nothing_past_loopback)
         report.case("secrets are made, never known", secrets_are_made, os.path.join(work, "secrets"))
         report.case("alertmanager tells whom it should", alertmanager, os.path.join(work, "routes"))
         report.case("prometheus' configuration", prometheus, os.path.join(work, "prometheus"))
+        report.case("links to runbooks", links_to_runbooks, os.path.join(work, "links"))
         report.case("dashboard", dashboard)
         report.case("provisioning of grafana", provisioning)
     return report.finish()
