@@ -36,14 +36,19 @@ void count(const CollectDue::Outcome& outcome) {
   counts::freed(outcome.bytes);
 }
 
-}  // namespace
-
-void Collector::report(std::string_view what, const Error& error) {
-  failed_ = true;
+/// Something that was due could not be done.
+void log_failure(std::string_view what, const Error& error) {
   // At a stop the committer may go first; what was not done is done after the next start.
   const auto level = error.code == ErrorCode::unavailable ? log::Level::debug : log::Level::error;
   log::event(level, what,
              {{"error", to_string(error.code)}, {"problem", error.message}, {"detail", error.log_detail}});
+}
+
+}  // namespace
+
+void Collector::report(std::string_view what, const Error& error) {
+  failed_ = true;
+  log_failure(what, error);
 }
 
 Collector::Collector(Core& core, Uptime uptime_persisted) : core_(core), persisted_(uptime_persisted) {}
@@ -51,9 +56,13 @@ Collector::Collector(Core& core, Uptime uptime_persisted) : core_(core), persist
 Collector::~Collector() { stop(); }
 
 void Collector::start() {
-  thread_ = std::thread([this] {
+  passes_ = std::thread([this] {
     pthread_setname_np(pthread_self(), "collector");
-    loop();
+    make_passes();
+  });
+  upkeep_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "upkeep");
+    keep_up();
   });
 }
 
@@ -69,7 +78,8 @@ void Collector::stop() {
     stopping_ = true;
   }
   wake_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  if (passes_.joinable()) passes_.join();
+  if (upkeep_.joinable()) upkeep_.join();
   const std::lock_guard lock(pass_mutex_);
   fold_pulls();
   persist_uptime(true);
@@ -79,29 +89,38 @@ void Collector::run_now() {
   const std::lock_guard lock(pass_mutex_);
   core_.parts.ballast.check();
   fold_pulls();
+  expire_uploads();
   pass();
 }
 
-void Collector::loop() {
-  const auto interval = core_.options.collector_interval;
-  const auto tick = std::min<std::chrono::milliseconds>(interval, kDiskInterval);
-  auto next_fold = std::chrono::steady_clock::now() + kFoldInterval;
-  auto next_pass = std::chrono::steady_clock::now() + interval;
-  while (true) {
-    {
-      std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, tick, [this] { return stopping_; })) return;
-    }
+bool Collector::wait_for(std::chrono::milliseconds time) {
+  std::unique_lock lock(mutex_);
+  return !wake_.wait_for(lock, time, [this] { return stopping_; });
+}
+
+void Collector::make_passes() {
+  while (wait_for(core_.options.collector_interval)) {
     const std::lock_guard lock(pass_mutex_);
-    core_.parts.ballast.check();
-    const auto now = std::chrono::steady_clock::now();
-    if (now >= next_fold) {
-      fold_pulls();
-      next_fold = now + kFoldInterval;
-    }
-    if (now < next_pass) continue;
     pass();
-    next_pass = std::chrono::steady_clock::now() + interval;
+  }
+}
+
+/// Without the lock of a pass: nothing here may wait for one.
+void Collector::keep_up() {
+  using std::chrono::steady_clock;
+  const auto interval = core_.options.collector_interval;
+  auto next_fold = steady_clock::now() + kFoldInterval;
+  auto next_expiry = steady_clock::now() + interval;
+  while (wait_for(std::min<std::chrono::milliseconds>(interval, kDiskInterval))) {
+    core_.parts.ballast.check();
+    if (steady_clock::now() >= next_fold) {
+      fold_pulls();
+      next_fold = steady_clock::now() + kFoldInterval;
+    }
+    if (steady_clock::now() >= next_expiry) {
+      expire_uploads();
+      next_expiry = steady_clock::now() + interval;
+    }
   }
 }
 
@@ -113,7 +132,6 @@ void Collector::pass() {
   reap_files();
   resolve_orphans();
   examine_suspects();
-  expire_uploads();
   trim_change_log();
   persist_uptime(false);
   kv::ViewSource::release_thread_cache();  // an idle thread must not pin an old state
@@ -250,6 +268,7 @@ Result<std::string> Collector::examine(const storage::Place& place, const oci::D
 }
 
 void Collector::expire_uploads() {
+  if (core_.paused()) return;
   const SteadyTime now = core_.parts.clock.steady();
   UploadSession::IdleTimes times{core_.options.upload_ttl, core_.options.upload_ttl};
   // docker leaves an empty session behind for every mount that failed: those must not use up the places of others.
@@ -270,7 +289,7 @@ void Collector::fold_pulls() {
     std::move(entries.begin() + static_cast<std::ptrdiff_t>(begin), entries.begin() + static_cast<std::ptrdiff_t>(end),
               std::back_inserter(command.entries));
     const auto outcome = core_.parts.committer.run(std::move(command));
-    if (!outcome) return report("counted pulls were lost", outcome.error());
+    if (!outcome) return log_failure("counted pulls were lost", outcome.error());
   }
 }
 

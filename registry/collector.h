@@ -1,8 +1,10 @@
 // What happens by itself: what is due is worked off, files are unlinked, sessions expire, pulls are folded in, the
 // up-time clock is written down, the disk is looked at.
 //
-// One thread with steady waits. It reads the queues of the index and never walks the store; every change is a command in
-// bounded steps, so pushes and pulls go on between any two.
+// Two threads with steady waits. One makes passes: it reads the queues of the index and never walks the store; every
+// change is a command in bounded steps, so pushes and pulls go on between any two. A pass may take minutes, after a large
+// repository went or when a damaged file is read. What must not wait for it is done by the other one: while a pass makes
+// room pushes are taken again, and while it fills the disk the ballast is given up.
 #pragma once
 
 #include <condition_variable>
@@ -27,18 +29,21 @@ class Collector {
   ~Collector();
 
   void start();
-  /// Ends the thread after its current step, folds in what was counted and writes the clock down, unless there is a pause.
+  /// Ends the threads after their current step, folds in what was counted and writes the clock down, unless there is a pause.
   /// Idempotent.
   void stop();
   /// One full pass at once, on the caller's thread. Blocks.
   void run_now();
 
  private:
-  void loop();
+  void make_passes();
+  void keep_up();
+  /// False at once when the collector stops.
+  bool wait_for(std::chrono::milliseconds time);
   bool stopping() const;
   void pass();
 
-  /// Something that was due could not be done.
+  /// Something that was due in this pass could not be done.
   void report(std::string_view what, const Error& error);
   void collect_due();
   void collect_one_by_one(const std::vector<DueKey>& entries);
@@ -56,7 +61,8 @@ class Collector {
   mutable std::mutex mutex_;  ///< guards stopping_
   std::condition_variable wake_;
   bool stopping_ = false;
-  std::thread thread_;
+  std::thread passes_;
+  std::thread upkeep_;
 
   std::mutex pass_mutex_;  ///< one pass at a time; guards what follows
   Uptime persisted_;

@@ -1,11 +1,13 @@
 #include "registry/collector.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <random>
 #include <thread>
 
 #include "registry/queries.h"
+#include "tests/support/hooked_blobs.h"
 #include "tests/support/test_registry.h"
 
 namespace berth::registry {
@@ -250,6 +252,41 @@ TEST_CASE("the collector's own thread works without being asked") {
   registry.reopen();
   registry->stop();
   registry->stop();  // once is enough, twice does no harm
+}
+
+TEST_CASE("a pass that takes long holds up neither the look at the disk nor the end of idle sessions") {
+  TestRegistryOptions options = options_with(1h, 2h);
+  options.registry.collector_interval = 5ms;
+  options.registry.upload_ttl = 3h;
+  std::atomic<bool> removing{false};
+  std::atomic<bool> go_on{false};
+  options.wrap_blobs = [&](std::unique_ptr<storage::BlobStore> blobs) {
+    auto hook = [&](std::string_view operation) -> Result<void> {
+      if (operation != "remove") return {};
+      removing = true;
+      while (!go_on) std::this_thread::sleep_for(1ms);
+      return {};
+    };
+    return std::make_unique<test::HookedBlobs>(std::move(blobs), hook);
+  };
+  TestRegistry registry(options);
+  const auto soon = [](auto condition) {
+    for (int i = 0; i < 5000 && !condition(); ++i) std::this_thread::sleep_for(1ms);
+    return condition();
+  };
+  REQUIRE(code(registry.push_blob("team/app", content(kLarge, 1))) == "ok");
+  registry.clock().advance(1h);
+  CHECK(soon([&] { return !is_stored(registry, content(kLarge, 1)); }));
+  CHECK(code(registry.start_upload("team/app")) == "ok");
+  registry.clock().advance(1h);
+  CHECK(soon([&] { return removing.load(); }));
+
+  registry.ballast().report_full();
+  CHECK(soon([&] { return registry->writable(); }));
+  CHECK(registry.local().core().uploads.size() == 1);
+  registry.clock().advance(3h);
+  CHECK(soon([&] { return registry.local().core().uploads.size() == 0; }));
+  go_on = true;
 }
 
 TEST_CASE("the change log keeps what is young") {
