@@ -188,6 +188,7 @@ void Collector::reap_files() {
     if (!entries) return report("the files to remove could not be read", entries.error());
     if (entries->empty()) return;
     ReapDone done{.context = core_.system_context(), .entries = {}};
+    std::vector<storage::Place> removed_places;
     for (const ReapKey& entry : *entries) {
       const storage::Place place{entry.file};
       const std::uint64_t bytes = size_of(place);
@@ -200,11 +201,16 @@ void Collector::reap_files() {
         continue;
       } else {
         counts::freed(bytes);
+        removed_places.push_back(place);
       }
       done.bytes += bytes;
       done.entries.push_back(entry);
     }
     if (done.entries.empty()) return;
+    // Once crossed off, a file that a power cut brought back would lie there for ever.
+    if (const auto synced = core_.parts.blobs.sync_removals(removed_places); !synced) {
+      return report("removed files have to be removed again", synced.error());
+    }
     const bool all = done.entries.size() == entries->size();
     const auto outcome = core_.parts.committer.run(std::move(done));
     if (!outcome) return report("removed files could not be crossed off", outcome.error());

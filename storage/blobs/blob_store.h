@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -69,8 +70,10 @@ class BlobStore {
                                 const oci::Digest& digest) = 0;
   /// Errors: corrupt when there is no such file (a record that names it is wrong), io_error, unavailable.
   virtual Result<OpenBlob> open(const Place& place) = 0;
-  /// Removing what is gone already succeeds.
+  /// Removing what is gone already succeeds. A power cut may bring the file back until sync_removals() has succeeded.
   virtual Result<void> remove(const Place& place) = 0;
+  /// What remove() has taken from these places stays away. Errors: storage_full, io_error.
+  virtual Result<void> sync_removals(std::span<const Place> places) = 0;
   /// The places of the buckets that were in use recently: after a crash those hold whatever garbage there is.
   virtual Result<std::vector<Place>> recent_places() = 0;
 

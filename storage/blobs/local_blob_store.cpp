@@ -7,8 +7,9 @@
 // A commit is: fdatasync of the bytes, rename into the bucket in use, sync of the bucket's folder. The rename takes the
 // name away from uploads/ in the same step (a journal writes both or neither), so the bytes have one name at any time.
 // Buckets exist so that one folder sync serves many commits and stays small; the next one is made, and synced with its
-// parent, when the one in use is half full. Unlinking is not synced: what a power cut brings back is garbage that no
-// record names, and the index' own next sync orders it on a journaling file system.
+// parent, when the one in use is half full. Unlinking is synced on its own, once a folder for many files, before the index
+// forgets that there was something to unlink: a sync of the index' log writes over bytes that are there already and
+// commits no journal, so it orders nothing.
 #include <algorithm>
 #include <mutex>
 #include <set>
@@ -306,6 +307,16 @@ class LocalBlobStore final : public BlobStore {
     return files_.remove(blobs_ + '/' + place.name);
   }
 
+  Result<void> sync_removals(std::span<const Place> places) override {
+    std::set<std::string> buckets;
+    for (const Place& place : places) {
+      BERTH_CHECK(check_place(place));
+      buckets.insert(parent_of(place.name));
+    }
+    for (const std::string& bucket : buckets) BERTH_CHECK(sync_bucket(bucket));
+    return {};
+  }
+
   Result<std::vector<Place>> recent_places() override {
     BERTH_TRY(const std::vector<std::uint32_t> numbers, bucket_numbers());
     std::vector<Place> places;
@@ -371,6 +382,20 @@ class LocalBlobStore final : public BlobStore {
     BERTH_CHECK(files_.sync_directory(path));
     BERTH_CHECK(files_.sync_directory(blobs_));
     return std::make_shared<Bucket>(files_, number, path);
+  }
+
+  /// Shares the sync with those who publish into it, if somebody does.
+  Result<void> sync_bucket(const std::string& name) {
+    std::shared_ptr<Bucket> in_use;
+    {
+      const std::lock_guard lock(mutex_);
+      if (bucket_name(current_->number) == name) in_use = current_;
+    }
+    Result<void> synced = in_use ? in_use->folder.sync() : files_.sync_directory(blobs_ + '/' + name);
+    if (synced.has_value()) return {};
+    const Result<bool> there = files_.exists(blobs_ + '/' + name);
+    if (there.has_value() && !*there) return {};  // somebody took the whole folder away
+    return synced.error();
   }
 
   /// The bucket for one more blob. Whoever takes the middle slot makes the next bucket. Where that fails (a full disk)

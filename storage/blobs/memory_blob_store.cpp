@@ -140,6 +140,11 @@ class MemoryBlobStore final : public BlobStore {
     return {};
   }
 
+  Result<void> sync_removals(std::span<const Place> places) override {
+    for (const Place& place : places) BERTH_CHECK(check_place(place));
+    return {};
+  }
+
   Result<std::vector<Place>> recent_places() override {
     const std::lock_guard lock(mutex_);
     std::vector<Place> places;

@@ -73,6 +73,10 @@ class HookedBlobs final : public storage::BlobStore {
     BERTH_CHECK(hook_("remove"));
     return inner_->remove(place);
   }
+  Result<void> sync_removals(std::span<const storage::Place> places) override {
+    BERTH_CHECK(hook_("sync_removals"));
+    return inner_->sync_removals(places);
+  }
   Result<std::vector<storage::Place>> recent_places() override { return inner_->recent_places(); }
   Result<storage::SpaceInfo> space() override { return inner_->space(); }
 

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "registry/queries.h"
+#include "tests/support/faulty_files.h"
 #include "tests/support/hooked_blobs.h"
 #include "tests/support/test_registry.h"
 
@@ -287,6 +288,64 @@ TEST_CASE("a pass that takes long holds up neither the look at the disk nor the 
   registry.clock().advance(3h);
   CHECK(soon([&] { return registry.local().core().uploads.size() == 0; }));
   go_on = true;
+}
+
+TEST_CASE("a file that was removed does not come back with a power cut") {
+  test::TemporaryFolder folder;
+  test::ForgetfulFiles disk(storage::posix_file_system(), folder.path());
+  TestRegistryOptions options = options_with(24h, 48h);
+  bool cut = false;
+  options.wrap_blobs = [&](std::unique_ptr<storage::BlobStore>) {
+    if (cut) disk.crash(test::ForgetfulFiles::Names::lost);
+    storage::LocalBlobStoreOptions local;
+    local.directory = folder.path();
+    local.bucket_files_max = 1;  // a start looks for garbage in young buckets alone
+    return storage::open_local_blob_store(disk, local).value();
+  };
+  const auto files = [&] {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder.path())) {
+      count += entry.is_regular_file() ? 1 : 0;
+    }
+    return count;
+  };
+  TestRegistry registry(options);
+  REQUIRE(code(registry.push_blob("team/app", content(kLarge, 1))) == "ok");
+  std::vector<std::string> kept;
+  for (std::uint64_t seed = 2; seed < 8; ++seed) kept.push_back(content(kLarge, seed));
+  REQUIRE(code(registry.push_image("team/app", "v1", kept)) == "ok");
+  registry.clock().advance(24h);
+  registry.collect_now();
+  CHECK(files() == kept.size() + 1);
+  registry.clock().advance(60s);
+  registry.collect_now();
+  CHECK(files() == kept.size());
+  cut = true;
+  registry.reopen(TestRegistry::End::killed);
+  CHECK(files() == kept.size());
+  for (const std::string& blob : kept) CHECK(registry.pull_blob("team/app", oci::sha256(blob)).value() == blob);
+}
+
+TEST_CASE("no file is crossed off before its removal is known to last") {
+  TestRegistryOptions options = options_with(24h, 48h);
+  std::atomic<bool> failing{true};
+  options.wrap_blobs = [&](std::unique_ptr<storage::BlobStore> blobs) {
+    auto hook = [&](std::string_view operation) -> Result<void> {
+      return failing && operation == "sync_removals" ? storage::error_from_errno(EIO, "sync") : Result<void>();
+    };
+    return std::make_unique<test::HookedBlobs>(std::move(blobs), hook);
+  };
+  TestRegistry registry(options);
+  REQUIRE(code(registry.push_blob("team/app", content(kLarge, 1))) == "ok");
+  registry.clock().advance(24h);
+  registry.collect_now();
+  registry.clock().advance(60s);
+  registry.collect_now();
+  CHECK(blob_files(registry) == 0);
+  CHECK(entries(registry, family::queues) == 1);
+  failing = false;
+  registry.collect_now();
+  CHECK(entries(registry, family::queues) == 0);
 }
 
 TEST_CASE("the change log keeps what is young") {

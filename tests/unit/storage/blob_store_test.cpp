@@ -513,3 +513,40 @@ TEST_CASE("after a power cut at any call everything that was published is there 
     }
   }
 }
+
+TEST_CASE("after a power cut a removed file is back unless its removal was synced") {
+  TemporaryDirectory directory;
+  NoSync no_sync;
+  ForgetfulFiles disk(no_sync, directory.path());
+  FaultyFiles files(disk);
+  auto store = open_local(files, directory.path() + "/data", 2);
+  std::vector<Place> places;
+  for (int n = 0; n < 6; ++n) places.push_back(push(*store, n, "content " + std::to_string(n)).value());
+  REQUIRE(bucket_of(places.front()) != bucket_of(places.back()));
+  const auto remove_all = [&] {
+    for (const Place& place : places) CHECK(store->remove(place).has_value());
+  };
+  const auto there = [&] {
+    std::size_t count = 0;
+    for (const Place& place : places) count += store->open(place).has_value() ? 1 : 0;
+    return count;
+  };
+  remove_all();
+  store.reset();
+  disk.crash(ForgetfulFiles::Names::lost);
+  store = open_local(files, directory.path() + "/data", 2);
+  CHECK(there() == places.size());
+
+  remove_all();
+  files.arm({.nth = 2, .calls = {FileCall::sync_directory}});
+  CHECK(store->sync_removals(places).failed_with(ErrorCode::io_error));
+  CHECK(store->sync_removals(places).has_value());
+  store.reset();
+  disk.crash(ForgetfulFiles::Names::lost);
+  store = open_local(files, directory.path() + "/data", 2);
+  CHECK(there() == 0);
+  CHECK(store->sync_removals({}).has_value());
+  // Whoever took the folder took what was in it.
+  std::filesystem::remove_all(directory.path() + "/data/blobs/" + bucket_of(places.front()));
+  CHECK(store->sync_removals(std::span(places).first(1)).has_value());
+}
