@@ -1,8 +1,6 @@
 #include "base/log_queue.h"
 
 #include <poll.h>
-#include <spdlog/details/null_mutex.h>
-#include <spdlog/sinks/base_sink.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -117,7 +115,7 @@ class Lines {
 };
 
 /// Writes whole lines to a descriptor, never waiting longer than it is allowed to.
-class Output final : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
+class Output {
  public:
   explicit Output(int descriptor) : descriptor_(descriptor) {
     struct stat status{};
@@ -128,22 +126,31 @@ class Output final : public spdlog::sinks::base_sink<spdlog::details::null_mutex
     deadline_.store((steady_clock::now() + longest).time_since_epoch().count(), std::memory_order_relaxed);
   }
 
- protected:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    std::string_view text(message.payload.data(), message.payload.size());
-    const std::size_t most = is_file_ ? text.size() : kPipeWriteMax;
-    while (!text.empty() && (is_file_ || wait_until_writable())) {
-      const ssize_t size = ::write(descriptor_, text.data(), std::min(text.size(), most));
-      if (size >= 0) {
-        text.remove_prefix(static_cast<std::size_t>(size));
-      } else if (errno != EINTR && errno != EAGAIN) {
-        return;  // Standard error is gone: there is nobody left to tell.
-      }
-    }
+  /// How many bytes of these lines were written: fewer when nobody reads, or the disk is full.
+  std::size_t write(std::string_view lines) {
+    // Else the first line would be glued to what there is of one that was cut off.
+    if (torn_ && write_part("\n") == 0) return 0;
+    torn_ = false;
+    const std::size_t written = write_part(lines);
+    torn_ = written > 0 && lines[written - 1] != '\n';
+    return written;
   }
-  void flush_() override {}
 
  private:
+  std::size_t write_part(std::string_view text) const {
+    const std::size_t most = is_file_ ? text.size() : kPipeWriteMax;
+    std::size_t written = 0;
+    while (written < text.size() && (is_file_ || wait_until_writable())) {
+      const ssize_t size = ::write(descriptor_, text.data() + written, std::min(text.size() - written, most));
+      if (size >= 0) {
+        written += static_cast<std::size_t>(size);
+      } else if (errno != EINTR && errno != EAGAIN) {
+        break;  // a full disk, or standard error is gone: what is left is lost
+      }
+    }
+    return written;
+  }
+
   bool wait_until_writable() const {
     while (true) {
       const bool late = steady_clock::now().time_since_epoch().count() >= deadline_.load(std::memory_order_relaxed);
@@ -156,6 +163,7 @@ class Output final : public spdlog::sinks::base_sink<spdlog::details::null_mutex
 
   const int descriptor_;
   bool is_file_ = false;
+  bool torn_ = false;  ///< what was written last has no end of line
   std::atomic<steady_clock::rep> deadline_{steady_clock::time_point::max().time_since_epoch().count()};
 };
 
@@ -169,6 +177,7 @@ class Queue {
     output_ = std::make_unique<Output>(descriptor);
     reported_ = 0;
     written_.store(0, std::memory_order_relaxed);
+    unwritten_.store(0, std::memory_order_relaxed);
     stopping_ = false;
     for (LineBuffer& buffer : buffers_) {
       const std::lock_guard buffer_lock(buffer.mutex);
@@ -191,7 +200,7 @@ class Queue {
   }
 
   std::uint64_t lost() {
-    return sum([](const LineBuffer& buffer) { return buffer.lost; });
+    return sum([](const LineBuffer& buffer) { return buffer.lost; }) + unwritten_.load(std::memory_order_relaxed);
   }
 
   bool flush(std::chrono::milliseconds longest) {
@@ -255,7 +264,7 @@ class Queue {
   /// The buffers' locks order what was set above before what is found inside.
   void write_gathered(bool last) {
     std::uint64_t lines = 0;
-    std::uint64_t lost = 0;
+    std::uint64_t lost = unwritten_.load(std::memory_order_relaxed);
     with_all_locked([&] {
       for (std::size_t i = 0; i < kBuffers; ++i) {
         LineBuffer& buffer = buffers_[i];
@@ -265,17 +274,31 @@ class Queue {
         if (last) buffer.open = false;
       }
     });
+    std::uint64_t missing = lines;
+    try {
+      missing = write_taken(lost);
+    } catch (...) {
+      // There is no memory to put them together in. The process has worse to do than to die of its log.
+    }
+    unwritten_.fetch_add(missing, std::memory_order_relaxed);
+    written_.fetch_add(lines - missing, std::memory_order_release);
+    text_.empty();
+    for (Bytes& taken : taken_) taken.empty();
+  }
+
+  /// How many of the lines that were taken are not written, or not whole. `lost` were lost before, in all.
+  std::uint64_t write_taken(std::uint64_t lost) {
     if (lost != reported_) {
-      const std::string line = losses_(lost - std::exchange(reported_, lost)) + '\n';
+      const std::string line = losses_(lost - reported_) + '\n';
       std::memcpy(text_.room(line.size()), line.data(), line.size());
       text_.add(line.size());
     }
+    const std::size_t report_size = text_.size();
     merge();
-    output_->log(
-        {spdlog::source_loc{}, "", spdlog::level::info, spdlog::string_view_t(text_.view().data(), text_.size())});
-    written_.fetch_add(lines, std::memory_order_release);
-    text_.empty();
-    for (Bytes& taken : taken_) taken.empty();
+    const std::size_t written = output_->write(text_.view());
+    if (written >= report_size) reported_ = lost;
+    const std::string_view rest = text_.view().substr(std::max(written, report_size));
+    return static_cast<std::uint64_t>(std::ranges::count(rest, '\n'));
   }
 
   /// All at one moment: a line that came after another, of whichever thread, is never taken without it. Who waits for
@@ -313,6 +336,7 @@ class Queue {
   std::atomic<bool> waiting_{false};  ///< there are lines; written under mutex_
   std::atomic<bool> urgent_{false};   ///< and they are not to gather; written under mutex_
   std::atomic<std::uint64_t> written_{0};
+  std::atomic<std::uint64_t> unwritten_{0};  ///< taken from their buffers, and lost
 
   // The writer's alone while it runs.
   std::function<std::string(std::uint64_t)> losses_;

@@ -1,18 +1,22 @@
 #include "base/log.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <cstdio>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/log_line.h"
+#include "base/log_queue.h"
 
 namespace berth {
 namespace {
@@ -351,6 +355,100 @@ TEST_CASE("the end of a log that nobody reads comes all the same") {
   const auto before = std::chrono::steady_clock::now();
   log::shutdown();
   CHECK(std::chrono::steady_clock::now() - before < 4s);
+}
+
+/// A file that takes no more than this process may write to one: as on a full disk, some of what comes last still fits.
+class FullFile {
+ public:
+  FullFile() : file_(std::tmpfile()), signal_(::signal(SIGXFSZ, SIG_IGN)) {
+    REQUIRE(file_ != nullptr);
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &limit_) == 0);
+  }
+  ~FullFile() {
+    log::shutdown();
+    have_room();
+    ::signal(SIGXFSZ, signal_);
+    std::fclose(file_);
+  }
+  int descriptor() const { return ::fileno(file_); }
+  void fill_at(rlim_t bytes) { set({bytes, limit_.rlim_max}); }
+  void have_room() { set(limit_); }
+  std::string content() const {
+    std::string text(1 << 20, '\0');
+    const ssize_t size = ::pread(descriptor(), text.data(), text.size(), 0);
+    REQUIRE(size >= 0);
+    text.resize(static_cast<std::size_t>(size));
+    return text;
+  }
+
+ private:
+  static void set(const rlimit& limit) { REQUIRE(::setrlimit(RLIMIT_FSIZE, &limit) == 0); }
+  std::FILE* const file_;
+  void (*const signal_)(int);
+  rlimit limit_{};
+};
+
+TEST_CASE("lines that a full disk does not take are counted, and no line is glued to a torn one") {
+  constexpr int kLines = 100;
+  FullFile file;
+  log::setup(log::Level::info, log::Format::json, file.descriptor());
+  log::info("before");
+  REQUIRE(log::flush(5s));
+  const std::size_t before = file.content().size();
+  file.fill_at(before + 1000);
+  for (int line = 0; line < kLines; ++line) log::info("line", {{"number", line}});
+  CHECK(log::flush(5s));
+  const std::uint64_t dropped = log::dropped();
+  CHECK(file.content().size() == before + 1000);
+  log::info("nothing fits");
+  CHECK(log::flush(5s));
+  CHECK(log::dropped() == dropped + 1);
+  file.have_room();
+  log::info("after");
+  log::shutdown();
+
+  std::uint64_t whole = 0;
+  std::uint64_t torn = 0;
+  std::uint64_t reported = 0;
+  bool after = false;
+  for (const std::string& line : lines_of(file.content())) {
+    if (!nlohmann::json::accept(line)) {
+      ++torn;
+      continue;
+    }
+    const auto parsed = nlohmann::json::parse(line);
+    if (parsed["msg"] == "line") ++whole;
+    if (parsed["msg"] == "log lines were lost") reported += parsed["lines"].get<std::uint64_t>();
+    if (parsed["msg"] == "after") after = true;
+  }
+  CHECK(after);
+  CHECK(torn == 1);
+  CHECK(whole > 0);
+  CHECK(whole + dropped == kLines);
+  CHECK(reported == dropped + 1);
+}
+
+TEST_CASE("a moment without memory costs the lines of that moment, and they are counted") {
+  FullFile file;
+  std::atomic<int> asked{0};
+  log::setup(log::Level::info, log::Format::json, file.descriptor());
+  log::start_queue(file.descriptor(), [&asked](std::uint64_t lost) {
+    if (++asked == 1) throw std::bad_alloc();
+    return "lost " + std::to_string(lost);
+  });
+  file.fill_at(0);
+  log::info("no room");
+  CHECK(log::flush(5s));
+  file.have_room();
+  log::info("no memory");
+  CHECK(log::flush(5s));
+  CHECK(log::dropped() == 2);
+  log::info("after");
+  log::shutdown();
+  const auto lines = lines_of(file.content());
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0] == "lost 2");
+  CHECK(nlohmann::json::parse(lines[1])["msg"] == "after");
 }
 
 TEST_CASE("a log whose reader is gone goes on") {
