@@ -173,6 +173,12 @@ void Hasher::update(Bytes bytes) {
   require(context_ != nullptr && EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size()) == 1, "EVP_DigestUpdate");
 }
 
+Hasher Hasher::copy() const {
+  Hasher other(algorithm_);
+  require(context_ != nullptr && EVP_MD_CTX_copy_ex(other.context_->evp, context_->evp) == 1, "EVP_MD_CTX_copy_ex");
+  return other;
+}
+
 Digest Hasher::finish() {
   std::array<std::byte, EVP_MAX_MD_SIZE> raw{};
   unsigned size = 0;

@@ -69,6 +69,8 @@ class Hasher {
   ~Hasher();
   Algorithm algorithm() const { return algorithm_; }
   void update(Bytes bytes);
+  /// A hash of its own that goes on from what was fed so far.
+  Hasher copy() const;
   /// The digest of what was fed so far; ends this hash.
   Digest finish();
 

@@ -110,6 +110,7 @@ Task<void> UploadSession::hold(std::shared_ptr<UploadClaim> claim) {
     ContentJob hash = [](UploadContent& content) { return content.hash_slice(); };
     BERTH_CO_CHECK(co_await run(claim, parts_.cpu, std::move(hash)));
   }
+  content_.mark();
   const Lock lock(mutex_);
   offset_ = content_.size();
   co_return Result<void>{};

@@ -120,11 +120,31 @@ Result<void> UploadContent::truncate(std::uint64_t size) {
     parts_.memory.give_back(budgeted_ - size);
     budgeted_ = size;
     saved_ = std::min(saved_, size);
+  } else if (marked_ && marked_size_ == size && marked_->algorithm() == algorithm_) {
+    hasher_ = *std::exchange(marked_, std::nullopt);
+    hashed_ = size;
   } else {
     hasher_.emplace(algorithm_);  // a hash cannot be taken back
     hashed_ = 0;
   }
+  if (marked_size_ > size) marked_.reset();  // what follows may differ
   return {};
+}
+
+void UploadContent::mark() {
+  marked_.reset();
+  if (state_ != State::file || !hasher_ || hashed_ != size_) return;
+  marked_ = hasher_->copy();
+  marked_size_ = size_;
+}
+
+void UploadContent::park() {
+  if (tail_unsure_ || unsaved()) return;  // it remembers that a write failed, or has the bytes
+  staging_.reset();
+  if (state_ != State::memory || !on_disk_) return;
+  drop_memory();
+  memory_ = std::make_shared<std::string>();
+  state_ = State::unread;
 }
 
 Result<void> UploadContent::restore() {
@@ -217,6 +237,7 @@ Result<void> UploadContent::discard() {
   state_ = State::memory;
   size_ = saved_ = hashed_ = 0;
   digest_.reset();
+  marked_.reset();
   if (!std::exchange(on_disk_, false)) return {};
   return parts_.blobs.discard(upload_id_);
 }

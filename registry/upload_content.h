@@ -65,10 +65,11 @@ class UploadContent {
   Result<void> truncate(std::uint64_t size);
   /// Opens the staging file of an earlier process, or one that was parked.
   Result<void> restore();
-  /// Closes the staging file until restore(): ten thousand idle sessions must not hold as many descriptors.
-  void park() {
-    if (!tail_unsure_ && !unsaved()) staging_.reset();  // else it remembers that a write failed, or has the bytes
-  }
+  /// Closes the staging file until restore(), and lets go of memory that only spares reading it: ten thousand idle sessions
+  /// must not hold as many descriptors, nor keep the memory for small content from those at work.
+  void park();
+  /// Remembers the hash of what there is, so that truncating to this size again does not mean to hash it again.
+  void mark();
 
   /// From here on the content is hashed with this algorithm.
   void hash_with(oci::Algorithm algorithm);
@@ -94,7 +95,7 @@ class UploadContent {
   enum class State : std::uint8_t {
     memory,  ///< all in memory_, the first saved_ bytes in the staging file as well
     file,    ///< all in the staging file
-    unread,  ///< in the staging file of an earlier process
+    unread,  ///< in the staging file: of an earlier process, or parked
   };
 
   Result<void> check_staging() const;
@@ -121,6 +122,8 @@ class UploadContent {
   bool tail_unsure_ = false;  ///< a failed write may have left bytes behind the content
   std::optional<oci::Hasher> hasher_;
   std::uint64_t hashed_ = 0;            ///< bytes fed to hasher_
+  std::optional<oci::Hasher> marked_;   ///< as hasher_ was when it had been fed marked_size_ bytes
+  std::uint64_t marked_size_ = 0;
   std::optional<oci::Digest> digest_;   ///< of all content, once it was asked for
 };
 

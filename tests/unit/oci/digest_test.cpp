@@ -165,6 +165,19 @@ TEST_CASE("digest keys give back what went in and keep algorithms apart") {
   CHECK(narrow.key() != wide.key());
 }
 
+TEST_CASE("the copy of a running hash goes on by itself") {
+  for (const Algorithm algorithm : {Algorithm::sha256, Algorithm::sha512}) {
+    Hasher hasher(algorithm);
+    hasher.update(as_bytes("ab"));
+    Hasher copy = hasher.copy();
+    hasher.update(as_bytes("x"));
+    CHECK(hasher.finish() == hash(algorithm, as_bytes("abx")));
+    CHECK(copy.algorithm() == algorithm);
+    copy.update(as_bytes("c"));
+    CHECK(copy.finish() == hash(algorithm, as_bytes("abc")));
+  }
+}
+
 TEST_CASE("digest order is the order of keys") {
   std::set<std::pair<std::string, Digest>> by_key;
   for (int i = 0; i < 50; ++i) {

@@ -48,7 +48,7 @@ TEST_CASE("any split of an upload gives the same digest, with and without a rest
       feed(*content, std::string_view(text).substr(done, piece));
       done += piece;
       REQUIRE(content->size() == done);
-      switch (random() % 6) {
+      switch (random() % 8) {
         case 0: {  // the process is killed after an acknowledged chunk
           REQUIRE(content->save().has_value());
           content.reset();
@@ -65,6 +65,13 @@ TEST_CASE("any split of an upload gives the same digest, with and without a rest
           break;
         }
         case 2: digest_of(*content, algorithm); break;  // a commit that failed for a passing reason
+        case 3: content->mark(); break;  // the next request begins
+        case 4: {  // nobody comes for a while
+          REQUIRE(content->save().has_value());
+          content->park();
+          REQUIRE(content->restore().has_value());
+          break;
+        }
         default: break;
       }
     }
@@ -95,6 +102,63 @@ TEST_CASE("small content stays in memory and costs no file until it is saved") {
   CHECK(world.memory.in_use_bytes() == 0);
   REQUIRE(content.discard().has_value());
   CHECK(world.staged() == 0);
+}
+
+TEST_CASE("a parked session keeps no memory, and has its content back when it is used again") {
+  World world;
+  UploadContent content(world.parts(), kId, "note", oci::Algorithm::sha256);
+  feed(content, bytes(900));
+  content.park();
+  CHECK(content.in_memory());  // nowhere else
+  REQUIRE(content.save().has_value());
+  content.park();
+  CHECK(world.memory.in_use_bytes() == 0);
+  CHECK(content.size() == 900);
+  CHECK_FALSE(content.unsaved());
+  REQUIRE(content.needs_restore());
+  REQUIRE(content.restore().has_value());
+  CHECK(content.in_memory());
+  CHECK(*content.memory() == bytes(900));
+  CHECK(world.memory.in_use_bytes() == 900);
+  content.park();
+  // Others have the memory now.
+  REQUIRE(world.memory.take(1500));
+  REQUIRE(content.restore().has_value());
+  CHECK_FALSE(content.in_memory());
+  CHECK(digest_of(content, oci::Algorithm::sha256) == oci::sha256(bytes(900)));
+  content.park();
+  REQUIRE(content.discard().has_value());
+  CHECK(world.staged() == 0);
+  world.memory.give_back(1500);
+}
+
+TEST_CASE("a truncation to where a request began costs no hashing, any other does") {
+  World world;
+  UploadContent content(world.parts(), kId, "note", oci::Algorithm::sha256);
+  const std::string text = bytes(5000);
+  feed(content, text.substr(0, 3000));
+  for (int request = 0; request < 3; ++request) {
+    content.mark();
+    feed(content, "what is taken back");
+    REQUIRE(content.truncate(3000).has_value());
+    CHECK(content.is_hashed());
+  }
+  content.mark();
+  REQUIRE(content.truncate(2000).has_value());
+  CHECK_FALSE(content.is_hashed());
+  while (!content.is_hashed()) REQUIRE(content.hash_slice().has_value());
+  feed(content, text.substr(2000, 1500));
+  REQUIRE(content.truncate(3000).has_value());
+  CHECK_FALSE(content.is_hashed());  // the mark was of what was there before
+  feed(content, text.substr(3000));
+  content.mark();
+  feed(content, "x");
+  content.hash_with(oci::Algorithm::sha512);
+  while (!content.is_hashed()) REQUIRE(content.hash_slice().has_value());
+  REQUIRE(content.truncate(5000).has_value());
+  CHECK_FALSE(content.is_hashed());
+  CHECK(digest_of(content, oci::Algorithm::sha512) == oci::hash(oci::Algorithm::sha512, as_bytes(text)));
+  CHECK(digest_of(content, oci::Algorithm::sha256) == oci::sha256(text));
 }
 
 TEST_CASE("what does not fit into the shared memory goes to its file") {

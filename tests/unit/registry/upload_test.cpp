@@ -388,6 +388,49 @@ TEST_CASE("a session outlives a moment without descriptors") {
   CHECK(registry.pull_blob(kRepository, oci::sha256(whole)).value() == whole);
 }
 
+TEST_CASE("a chunk that is taken back does not have the whole session read again") {
+  std::atomic<int> reads{0};
+  TestRegistryOptions options = over(Engines::files);
+  options.wrap_blobs = [&](std::unique_ptr<storage::BlobStore> blobs) {
+    auto hook = [&](std::string_view operation) -> Result<void> {
+      if (operation == "read") ++reads;
+      return {};
+    };
+    return std::make_unique<test::HookedBlobs>(std::move(blobs), hook);
+  };
+  TestRegistry registry(options);
+  auto upload = registry.start_upload(kRepository).value();
+  const std::string id = upload->id();
+  REQUIRE(code(registry.append(*upload, content(kLarge))) == "ok");
+  REQUIRE(code(registry.run(upload->flush())) == "ok");
+  for (int request = 0; request < 3; ++request) {
+    upload.reset();
+    upload = registry.claim_upload(kRepository, id).value();
+    REQUIRE(upload->offset() == kLarge);
+    REQUIRE(code(registry.append(*upload, content(kSmall))) == "ok");
+    REQUIRE(code(registry.run(upload->truncate(kLarge))) == "ok");
+  }
+  CHECK(code(registry.run(upload->commit(oci::sha256(content(kLarge))))) == "ok");
+  CHECK(reads == 0);
+  CHECK(registry.pull_blob(kRepository, oci::sha256(content(kLarge))).value() == content(kLarge));
+}
+
+TEST_CASE("idle sessions of small content do not keep the memory for it") {
+  TestRegistry registry(over(Engines::files));
+  auto upload = registry.start_upload(kRepository).value();
+  const std::string id = upload->id();
+  REQUIRE(code(registry.append(*upload, content(kSmall))) == "ok");
+  REQUIRE(code(registry.run(upload->flush())) == "ok");
+  CHECK(registry.local().core().upload_memory.in_use_bytes() == kSmall);
+  upload.reset();
+  registry.collect_now();
+  CHECK(registry.local().core().upload_memory.in_use_bytes() == 0);
+  upload = registry.claim_upload(kRepository, id).value();
+  CHECK(upload->offset() == kSmall);
+  CHECK(code(registry.run(upload->commit(oci::sha256(content(kSmall))))) == "ok");
+  CHECK(registry.pull_blob(kRepository, oci::sha256(content(kSmall))).value() == content(kSmall));
+}
+
 TEST_CASE("an expired session leaves no file") {
   TestRegistryOptions options = over(Engines::files);
   options.registry.upload_ttl = std::chrono::hours(1);
