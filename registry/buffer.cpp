@@ -1,4 +1,4 @@
-// How a wait works: it stands in the budget's line and owns the coroutine's handler. Whoever gives memory back moves
+// How a wait works: it stands in a line of the budget and owns the coroutine's handler. Whoever gives memory back moves
 // the budget to the first in line, takes it out, and posts its handler together with the share; a share that is dropped
 // on its way (a cancelled frame, an io_context destroyed with work in it) gives itself back.
 //
@@ -40,23 +40,46 @@ class Buffer::Wait : public boost::intrusive::list_base_hook<> {
 };
 
 struct Buffer::Budget {
+  using Line = boost::intrusive::list<Wait>;
+
   /// Enough to spare the system calls of a busy moment; 2 MiB and 256 KiB at the default sizes.
   static constexpr std::size_t kIdleLargeMax = 8;
   static constexpr std::size_t kIdleSmallMax = 16;
 
-  Budget(std::size_t budget, std::size_t large, std::size_t small)
-      : budget_bytes(budget), large_bytes(large), small_bytes(small) {}
+  /// Of the budget, for small buffers alone.
+  static constexpr std::size_t kReservePart = 16;
+  static constexpr std::size_t kReserveMax = 4 << 20;
 
-  /// A budget below one buffer still lets one out at a time.
+  Budget(std::size_t budget, std::size_t large, std::size_t small)
+      : budget_bytes(budget), large_bytes(large), small_bytes(small),
+        reserve_bytes(std::min(budget / kReservePart, kReserveMax)) {
+    // In a budget that small the last large buffer comes first.
+    if (budget_bytes - reserve_bytes < large_bytes) reserve_bytes = 0;
+  }
+
+  bool is_small(std::size_t capacity) const { return capacity == small_bytes; }
+  Line& line_of(std::size_t capacity) { return is_small(capacity) ? small_line : large_line; }
+
+  /// A budget below one buffer still lets one out at a time. The mutex is held.
   bool has_room(std::size_t capacity) const {
     const std::size_t used = in_use.load(std::memory_order_relaxed);
-    return used == 0 || (used <= budget_bytes && capacity <= budget_bytes - used);
+    if (used == 0) return true;
+    if (used + capacity > budget_bytes) return false;
+    if (!is_small(capacity)) return used - small_in_use + capacity <= budget_bytes - reserve_bytes;
+    // What is not reserved is for the large ones first, or small ones that keep coming would starve them.
+    return large_line.empty() || small_in_use + capacity <= reserve_bytes;
+  }
+
+  /// The mutex is held.
+  void take(std::size_t capacity) {
+    in_use.fetch_add(capacity, std::memory_order_relaxed);
+    if (is_small(capacity)) small_in_use += capacity;
   }
 
   /// Takes a share unless somebody is ahead or the budget is spent. The mutex is held.
   bool reserve(std::size_t capacity) {
-    if (!line.empty() || !has_room(capacity)) return false;
-    in_use.fetch_add(capacity, std::memory_order_relaxed);
+    if (!line_of(capacity).empty() || !has_room(capacity)) return false;
+    take(capacity);
     return true;
   }
 
@@ -85,26 +108,30 @@ struct Buffer::Budget {
       idle.push_back(std::move(memory));
     }
     in_use.fetch_sub(capacity, std::memory_order_relaxed);
+    if (is_small(capacity)) small_in_use -= capacity;
     grant_waiting();
   }
 
-  /// Serves the line as far as the budget goes. The mutex is held.
+  /// Serves the lines as far as the budget goes. The mutex is held.
   void grant_waiting() {
-    while (!line.empty() && has_room(line.front().capacity())) {
-      Wait& first = line.front();
-      line.pop_front();
-      in_use.fetch_add(first.capacity(), std::memory_order_relaxed);
-      first.complete(true);
+    for (Line* line : {&large_line, &small_line}) {
+      while (!line->empty() && has_room(line->front().capacity())) {
+        Wait& first = line->front();
+        line->pop_front();
+        take(first.capacity());
+        first.complete(true);
+      }
     }
   }
 
-  /// Serves at once when nobody is ahead and the budget allows it; else the wait stands at the end of the line.
+  /// Serves at once when nobody is ahead and the budget allows it; else the wait stands at the end of its line.
   void enter(std::unique_ptr<Wait> wait) {
     const std::lock_guard lock(mutex);
     if (reserve(wait->capacity())) {
       wait.release()->complete(true);
     } else {
-      line.push_back(*wait.release());
+      line_of(wait->capacity()).push_back(*wait);
+      wait.release();
     }
   }
 
@@ -112,6 +139,7 @@ struct Buffer::Budget {
   void cancel(Wait& wait) {
     const std::lock_guard lock(mutex);
     if (!wait.is_linked()) return;
+    Line& line = line_of(wait.capacity());
     line.erase(line.iterator_to(wait));
     wait.complete(false);
     grant_waiting();  // this one may have been too large for what was left
@@ -121,12 +149,14 @@ struct Buffer::Budget {
   void abandon(const asio::execution_context& context) {
     std::vector<std::unique_ptr<Wait>> abandoned;  // destroyed without the lock: handlers own whole coroutines
     const std::lock_guard lock(mutex);
-    for (auto wait = line.begin(); wait != line.end();) {
-      if (wait->belongs_to(context)) {
-        abandoned.emplace_back(&*wait);
-        wait = line.erase(wait);
-      } else {
-        ++wait;
+    for (Line* line : {&large_line, &small_line}) {
+      for (auto wait = line->begin(); wait != line->end();) {
+        if (wait->belongs_to(context)) {
+          abandoned.emplace_back(&*wait);
+          wait = line->erase(wait);
+        } else {
+          ++wait;
+        }
       }
     }
     grant_waiting();
@@ -135,9 +165,12 @@ struct Buffer::Budget {
   const std::size_t budget_bytes;
   const std::size_t large_bytes;
   const std::size_t small_bytes;
+  std::size_t reserve_bytes;           ///< constant
   std::atomic<std::size_t> in_use{0};  ///< changed under the mutex
   std::mutex mutex;
-  boost::intrusive::list<Wait> line;
+  std::size_t small_in_use = 0;
+  Line large_line;
+  Line small_line;
   std::vector<std::unique_ptr<std::byte[]>> idle_large;
   std::vector<std::unique_ptr<std::byte[]>> idle_small;
 };
@@ -194,11 +227,12 @@ class WaitService final : public asio::execution_context::service {
 /// Enters the line with the handler of a coroutine.
 struct Buffer::StartWait {
   template <class Handler>
-  void operator()(Handler handler, std::shared_ptr<Budget> budget, std::size_t capacity) const {
+  void operator()(Handler handler, std::shared_ptr<Budget> budget, std::size_t capacity,
+                  asio::cancellation_slot give_up) const {
     auto& context = asio::query(asio::get_associated_executor(handler), asio::execution::context);
     asio::use_service<WaitService>(context).remember(budget);
     auto wait = std::make_unique<WaitFor<Handler>>(std::move(handler), budget, capacity, context);
-    wait->listen_for_cancel();
+    wait->listen_for_cancel(give_up);
     budget->enter(std::move(wait));
   }
 };
@@ -214,10 +248,10 @@ class Buffer::WaitFor final : public Wait {
         work_(asio::prefer(asio::get_associated_executor(handler_), asio::execution::outstanding_work.tracked)) {}
   ~WaitFor() override { stop_listening(); }
 
-  void listen_for_cancel() {
-    auto slot = asio::get_associated_cancellation_slot(handler_);
-    if (!slot.is_connected()) return;
-    slot.assign([this](asio::cancellation_type) { budget_->cancel(*this); });
+  void listen_for_cancel(asio::cancellation_slot give_up) {
+    slot_ = give_up.is_connected() ? give_up : asio::get_associated_cancellation_slot(handler_);
+    if (!slot_.is_connected()) return;
+    slot_.assign([this](asio::cancellation_type) { budget_->cancel(*this); });
     listening_ = true;
   }
 
@@ -244,12 +278,13 @@ class Buffer::WaitFor final : public Wait {
 
   void stop_listening() {
     if (!std::exchange(listening_, false)) return;
-    asio::get_associated_cancellation_slot(handler_).clear();
+    slot_.clear();
   }
 
   std::shared_ptr<Budget> budget_;
   Handler handler_;
   Work work_;
+  asio::cancellation_slot slot_;  ///< its signal lives as long as the coroutine
   bool listening_ = false;
 };
 
@@ -305,12 +340,12 @@ std::size_t BufferPool::capacity_for(std::size_t expected_bytes) const {
   return expected_bytes <= small_bytes_ ? small_bytes_ : buffer_bytes_;
 }
 
-Task<Buffer> BufferPool::acquire(std::size_t expected_bytes) {
+Task<Buffer> BufferPool::acquire(std::size_t expected_bytes, asio::cancellation_slot give_up) {
   const std::size_t capacity = capacity_for(expected_bytes);
   if (budget_->try_reserve(capacity)) co_return Buffer::make(budget_, capacity);
 
   Buffer share = co_await asio::async_initiate<const asio::use_awaitable_t<>, void(Buffer)>(
-      Buffer::StartWait{}, asio::use_awaitable, budget_, capacity);
+      Buffer::StartWait{}, asio::use_awaitable, budget_, capacity, give_up);
   if (!share) co_return make_error(ErrorCode::aborted, "the wait for memory was cancelled");
   share.memory_ = share.budget_->take_memory(capacity);
   co_return share;
@@ -320,7 +355,7 @@ Buffer BufferPool::acquire_now(std::size_t expected_bytes) {
   const std::size_t capacity = capacity_for(expected_bytes);
   {
     const std::lock_guard lock(budget_->mutex);
-    budget_->in_use.fetch_add(capacity, std::memory_order_relaxed);
+    budget_->take(capacity);
   }
   return Buffer::make(budget_, capacity);
 }
@@ -329,7 +364,7 @@ std::size_t BufferPool::in_use_bytes() const { return budget_->in_use.load(std::
 
 std::size_t BufferPool::waiting() const {
   const std::lock_guard lock(budget_->mutex);
-  return budget_->line.size();
+  return budget_->large_line.size() + budget_->small_line.size();
 }
 
 }  // namespace berth::registry

@@ -1,6 +1,7 @@
 // Pooled, budgeted memory for bodies on their way in.
 #pragma once
 
+#include <boost/asio/cancellation_signal.hpp>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -39,8 +40,13 @@ class Buffer {
   std::size_t size_ = 0;
 };
 
-/// Buffers of one size within one budget for the whole process. When the budget is spent, acquire() waits in order of
+/// Buffers of two sizes within one budget for the whole process. When the budget is spent, acquire() waits in order of
 /// arrival: the server stops reading from clients. A few idle buffers are kept, the rest go back to the system.
+///
+/// Each size has a line of its own, and a share of the budget is for small buffers alone (a sixteenth, 4 MiB at most):
+/// while large uploads have all the rest and wait for a slow disk, who logs in or pushes a manifest does not wait with
+/// them. Small ones take what else is free only while no large one waits for it.
+///
 /// Thread-safe. Buffers and waiting coroutines may outlive the pool.
 class BufferPool {
  public:
@@ -50,15 +56,15 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
   /// `expected_bytes` picks the size: the small one when that is enough, else the large one. Errors: aborted, when the
-  /// wait is cancelled. A coroutine that is destroyed while it waits leaves the line and keeps nothing.
+  /// wait is cancelled: by `give_up`, where it is connected, else with the coroutine. A coroutine that is destroyed while it waits leaves the line and keeps nothing.
   ///
   /// The caller's executor runs one thing at a time (an I/O thread's context, a strand). A caller that holds a buffer
   /// must not wait for another: enough of them would wait for each other.
-  Task<Buffer> acquire(std::size_t expected_bytes);
+  Task<Buffer> acquire(std::size_t expected_bytes, asio::cancellation_slot give_up = {});
   /// For tests and threads that may wait: never waits, may exceed the budget.
   Buffer acquire_now(std::size_t expected_bytes);
   std::size_t in_use_bytes() const;
-  std::size_t waiting() const;  ///< coroutines in the line
+  std::size_t waiting() const;  ///< coroutines in both lines
 
  private:
   std::size_t capacity_for(std::size_t expected_bytes) const;

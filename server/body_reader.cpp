@@ -119,7 +119,7 @@ Task<registry::Buffer> BodyReader::next() {
     const std::uint64_t arrived = input_.size() + wire_.readable();
     const auto expected = static_cast<std::size_t>(decoder_ ? arrived : std::min(arrived, left_));
     const auto asked = std::chrono::steady_clock::now();
-    auto acquired = co_await buffers_.acquire(expected);
+    auto acquired = co_await buffers_.acquire(expected, wire_.cut_slot());
     memory_wait_ += std::chrono::steady_clock::now() - asked;
     if (!acquired) co_return fail(ErrorCode::aborted, "the request was given up");
     auto buffer = *std::move(acquired);

@@ -226,6 +226,7 @@ void Wire::cut() {
   boost::system::error_code ignored;  // The peer may be gone already.
   socket_.shutdown(Socket::shutdown_both, ignored);
   socket_.cancel(ignored);
+  cut_signal_.emit(asio::cancellation_type::terminal);
 }
 
 void Wire::half_close() {

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <chrono>
 #include <cstddef>
@@ -96,6 +97,8 @@ class Wire {
   void check(SteadyTime now);
   /// Ends the connection from our side: every wait and every further step fails, the peer sees it at once.
   void cut();
+  /// Emits at a cut, for whatever else is waited for on behalf of the peer. Lives as long as the wire.
+  asio::cancellation_slot cut_slot() { return cut_signal_.slot(); }
   /// Says that we send no more.
   void half_close();
   /// `reset`: what the kernel still holds for the peer is dropped with the connection.
@@ -115,6 +118,7 @@ class Wire {
   Wait waiting_ = Wait::none;
   bool timed_out_ = false;
   bool over_ = false;
+  asio::cancellation_signal cut_signal_;
   bool rate_begun_ = false;
   std::size_t read_threshold_ = 1;
   SteadyTime deadline_ = SteadyTime::max();

@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t kLarge = 1000;
 constexpr std::size_t kSmall = 100;
+/// Room for two large buffers beside what is for small ones alone, which is one of them.
+constexpr std::size_t kTwoLarge = 2150;
 
 /// What a waiter got, in the order of getting it.
 struct Ledger {
@@ -73,35 +75,101 @@ TEST_CASE("acquire_now may exceed the budget") {
 }
 
 TEST_CASE("who waits is served in order of arrival, and nobody overtakes") {
-  BufferPool pool(2 * kLarge, kLarge, kSmall);
+  BufferPool pool(kTwoLarge, kLarge, kSmall);
   asio::io_context context(1);
   Ledger ledger;
   std::vector<Buffer> first;
   first.push_back(pool.acquire_now(kLarge));
   first.push_back(pool.acquire_now(kLarge));
+  first.push_back(pool.acquire_now(kSmall));
   for (const char* name : {"a", "b", "c"}) {
     asio::co_spawn(context, wait_for(pool, kLarge, name, ledger), asio::detached);
   }
-  // There would be room for this one first, once a buffer is back.
-  asio::co_spawn(context, wait_for(pool, 1, "small", ledger), asio::detached);
+  for (const char* name : {"small", "second small"}) {
+    asio::co_spawn(context, wait_for(pool, 1, name, ledger), asio::detached);
+  }
   context.poll();
   CHECK(ledger.served.empty());
-  CHECK(pool.waiting() == 4);
+  CHECK(pool.waiting() == 5);
 
-  first.pop_back();
+  first.erase(first.begin());
   context.poll();
   CHECK(ledger.served == std::vector<std::string>{"a"});
-  CHECK(pool.in_use_bytes() == 2 * kLarge);
-  first.pop_back();
+  CHECK(pool.in_use_bytes() == 2 * kLarge + kSmall);
+  first.erase(first.begin());
   context.poll();
   CHECK(ledger.served == std::vector<std::string>{"a", "b"});
   ledger.held.clear();
   context.poll();
-  CHECK(ledger.served == std::vector<std::string>{"a", "b", "c", "small"});
-  CHECK(pool.in_use_bytes() == kLarge + kSmall);
+  CHECK(ledger.served == std::vector<std::string>{"a", "b", "c", "small", "second small"});
+  CHECK(pool.in_use_bytes() == kLarge + 3 * kSmall);
   ledger.held.clear();
+  first.clear();
   CHECK(pool.in_use_bytes() == 0);
   CHECK(pool.waiting() == 0);
+}
+
+TEST_CASE("while large buffers take all they may, a small one is there at once") {
+  BufferPool pool(16 * kLarge, kLarge, kSmall);
+  asio::io_context context(1);
+  Ledger ledger;
+  for (int i = 0; i < 20; ++i) asio::co_spawn(context, wait_for(pool, kLarge, "large", ledger), asio::detached);
+  context.poll();
+  CHECK(ledger.served.size() == 15);
+  for (int i = 0; i < 12; ++i) asio::co_spawn(context, wait_for(pool, 1, "small", ledger), asio::detached);
+  context.poll();
+  CHECK(ledger.served.size() == 25);
+  CHECK(ledger.served.back() == "small");
+  CHECK(pool.waiting() == 7);
+  // What is not theirs alone goes to the large ones that wait, whatever stands in the other line.
+  ledger.held.erase(ledger.held.begin());
+  context.poll();
+  CHECK(ledger.served.size() == 26);
+  CHECK(ledger.served.back() == "large");
+  ledger.held.erase(ledger.held.begin() + 14);  // a small one
+  context.poll();
+  CHECK(ledger.served.size() == 27);
+  CHECK(ledger.served.back() == "small");
+}
+
+TEST_CASE("small buffers that keep coming do not starve a large one") {
+  BufferPool pool(kTwoLarge, kLarge, kSmall);
+  asio::io_context context(1);
+  Ledger ledger;
+  std::vector<Buffer> small;
+  for (std::size_t used = 0; used + kSmall <= kTwoLarge; used += kSmall) small.push_back(pool.acquire_now(kSmall));
+  asio::co_spawn(context, wait_for(pool, kLarge, "large", ledger), asio::detached);
+  context.poll();
+  for (int i = 0; i < 11; ++i) {
+    asio::co_spawn(context, wait_for(pool, 1, "small", ledger), asio::detached);
+    small.pop_back();
+    context.poll();
+  }
+  CHECK(!ledger.served.empty());
+  CHECK(ledger.served.front() == "large");
+}
+
+TEST_CASE("a wait ends when whoever it is for gives up") {
+  BufferPool pool(kTwoLarge, kLarge, kSmall);
+  asio::io_context context(1);
+  const Buffer first = pool.acquire_now(kLarge);
+  const Buffer second = pool.acquire_now(kLarge);
+  asio::cancellation_signal given_up;
+  std::string answer;
+  const auto wait = [](BufferPool& from, asio::cancellation_slot slot, std::string& told) -> asio::awaitable<void> {
+    const auto buffer = co_await from.acquire(kLarge, slot);
+    told = buffer ? "a buffer" : std::string(to_string(buffer.error().code));
+  };
+  asio::co_spawn(context, wait(pool, given_up.slot(), answer), asio::detached);
+  context.poll();
+  CHECK(answer.empty());
+  CHECK(pool.waiting() == 1);
+  given_up.emit(asio::cancellation_type::terminal);
+  context.poll();
+  CHECK(answer == "aborted");
+  CHECK(pool.waiting() == 0);
+  given_up.emit(asio::cancellation_type::terminal);  // nobody listens any more
+  CHECK(pool.in_use_bytes() == 2 * kLarge);
 }
 
 TEST_CASE("a budget below one buffer lets one out at a time") {
@@ -139,7 +207,7 @@ TEST_CASE("a cancelled wait leaves the line and lets the one behind pass") {
 }
 
 TEST_CASE("a context destroyed with waiters in it loses nothing of the budget") {
-  BufferPool pool(2 * kLarge, kLarge, kSmall);
+  BufferPool pool(kTwoLarge, kLarge, kSmall);
   Ledger other;
   asio::io_context survivor(1);
   std::vector<Buffer> first;
