@@ -10,7 +10,9 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
+#include <mutex>
 #include <string>
+#include <vector>
 
 namespace berth::server {
 namespace {
@@ -186,9 +188,16 @@ void IoThread::stop(bool all_ended) {
     state_->stopping = true;
     timer_.cancel();
   });
-  // What hangs is left behind with its io_context, which its coroutine keeps alive: ending it would free memory that
-  // a pool's thread may still use.
-  if (!all_ended) state_->io.stop();
+  if (!all_ended) {
+    // What hangs is left behind: ending it would free memory that a pool's thread may still use. The io_context stays with
+    // it, whether a session of its own hangs or not, because answers from elsewhere are yet to be posted to what waits
+    // there: a fetch of an issuer's keys belongs to no session.
+    static std::mutex mutex;
+    static auto* const left_behind = new std::vector<std::shared_ptr<ThreadState>>;
+    const std::lock_guard lock(mutex);
+    left_behind->push_back(state_);
+    state_->io.stop();
+  }
   thread_.join();
 }
 

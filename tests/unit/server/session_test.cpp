@@ -3,9 +3,13 @@
 #include <spdlog/sinks/ostream_sink.h>
 #include <sys/stat.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <set>
 #include <sstream>
 
+#include "base/completion.h"
+#include "server/io_thread.h"
 #include "test_server.h"
 
 namespace berth::server {
@@ -473,6 +477,80 @@ TEST_CASE("a body waits for memory when the budget is spent, and slow ones hold 
   for (auto& thread : fast) thread.join();
   CHECK(right == 4);
   CHECK(server.buffers.in_use_bytes() == 0);
+}
+
+TEST_CASE("who logs in does not wait with uploads for memory, and a cut ends the wait of those") {
+  ServerOptions options;
+  options.drain_timeout = 0s;
+  TestServer server(options, 4 << 20);
+  std::vector<registry::Buffer> held;
+  for (int i = 0; i < 15; ++i) held.push_back(server.buffers.acquire_now(256 << 10));
+  auto upload = server.client();
+  upload.send("PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n" + pattern(200'000));
+  for (int i = 0; i < 200 && server.buffers.waiting() < 1; ++i) std::this_thread::sleep_for(5ms);
+  CHECK(server.buffers.waiting() == 1);
+  auto login = server.client();
+  login.send("PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+  CHECK(login.read_reply().body == "abc");
+
+  const auto begun = std::chrono::steady_clock::now();
+  server.server->stop();
+  CHECK(std::chrono::steady_clock::now() - begun < 5s);
+  CHECK(server.buffers.waiting() == 0);
+  CHECK(server.handler.finished_of("/echo").status == 200);
+}
+
+/// Asks somebody and answers without waiting for it, as when the keys of an issuer are fetched for all who come.
+class AskingHandler final : public api::Handler {
+ public:
+  std::shared_ptr<Completion<int>> asked;
+
+  asio::awaitable<api::Response> handle(api::Request&) override {
+    asio::co_spawn(co_await asio::this_coro::executor, ask(), asio::detached);
+    co_return api::text_response(200, "asked", "text/plain");
+  }
+  void finished(const api::Request&, const api::Response&, const api::Outcome&) override {}
+
+ private:
+  asio::awaitable<void> ask() {
+    auto start = [this](std::shared_ptr<Completion<int>> waiting) { asked = std::move(waiting); };
+    ignore(co_await completion_of<int>(std::move(start)));
+  }
+};
+
+TEST_CASE("after a stop that was forced an answer may come that no connection waits for") {
+  AskingHandler handler;
+  registry::BufferPool buffers(1 << 20);
+  Pool disk("disk", 1);
+  SystemEntropy entropy;
+  Tls tls({std::nullopt});
+  const Environment environment{ServerOptions{.listeners = {ListenerOptions{}}}, handler, buffers, disk, tls, entropy};
+  std::atomic<std::int64_t> heartbeat{0};
+  Heartbeats heartbeats(1, heartbeat);
+  auto thread = std::make_unique<IoThread>(0, environment, heartbeats);
+  thread->start();
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  const Descriptor client(ends[1]);
+  Accepted accepted;
+  accepted.descriptor = Descriptor(ends[0]);
+  accepted.family = AF_UNIX;
+  accepted.local_uid = ::getuid();
+  thread->adopt(std::move(accepted));
+  const std::string_view request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+  REQUIRE(::write(client.get(), request.data(), request.size()) == static_cast<ssize_t>(request.size()));
+  std::string answer;
+  char piece[1024];
+  for (ssize_t size = 0; (size = ::read(client.get(), piece, sizeof piece)) > 0;) {
+    answer.append(piece, static_cast<std::size_t>(size));
+  }
+  CHECK(answer.ends_with("asked"));
+
+  thread->stop(false);
+  thread.reset();
+  REQUIRE(handler.asked);
+  handler.asked->complete(1);
+  handler.asked.reset();
 }
 
 }  // namespace berth::server
