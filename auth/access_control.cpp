@@ -319,7 +319,10 @@ class AccessControl::Impl {
     BERTH_CO_TRY(FederatedIdentity identity, co_await federation_->authenticate(std::move(jwt), look.counted.trace()));
     Testimony testimony{.groups = {}, .roles = std::move(identity.roles)};
     for (const std::string& group : identity.groups) testimony.groups.push_back(registry::group_subject(group));
-    co_return co_await admit(std::move(identity.subject), kByOidc, std::move(testimony), look.validity);
+    BERTH_CO_TRY(Principal principal,
+                 co_await admit(std::move(identity.subject), kByOidc, std::move(testimony), look.validity));
+    principal.vouched_until = identity.expires;
+    co_return principal;
   }
 
   Task<Principal> identify_secret(std::string secret, Look& look) {

@@ -8,6 +8,7 @@
 
 #include "auth/actions.h"
 #include "auth/claim_rules.h"
+#include "base/env.h"
 #include "oci/name.h"
 #include "registry/actor.h"
 #include "registry/pattern.h"
@@ -57,6 +58,8 @@ struct Principal {
   /// A password of berth's own users was shown. Refresh tokens are for these alone: whatever else lets somebody in
   /// (a robot's secret, a directory, an issuer) would be outlived by them.
   bool may_refresh = false;
+  /// When what an issuer said of it runs out: nothing that is had with it outlives that.
+  WallTime vouched_until = WallTime::max();
 
   /// `groups` are subjects: `group:dev`.
   static Principal authenticated(std::string subject, std::vector<std::string> groups, registry::ActorId actor,

@@ -83,8 +83,12 @@ Result<IssuedToken> issue_token(const TokenOptions& options, const KeyRing& keys
                                 const GrantedActions& granted, WallTime now, Entropy& entropy) {
   const SigningKey* key = keys.signer(now);
   if (key == nullptr) return make_error(ErrorCode::unavailable, "tokens cannot be made yet; try again shortly");
-  const std::chrono::seconds lifetime = std::max(options.lifetime, kLifetimeMin);
+  std::chrono::seconds lifetime = std::max(options.lifetime, kLifetimeMin);
   const std::int64_t issued = seconds_of(now);
+  // At least a second: what it was had with may have run out by this clock and be good by its issuer's.
+  if (request.until < now + lifetime) {
+    lifetime = std::chrono::seconds(std::max<std::int64_t>(1, seconds_of(request.until) - issued));
+  }
 
   json access = json::array();
   std::vector<Scope> granted_scopes;

@@ -34,6 +34,7 @@ struct TokenRequest {
   std::vector<Scope> scopes;             ///< as asked for
   std::string method = {};               ///< how the subject was authenticated
   Testimony testimony = {};              ///< holds as long as the token does
+  WallTime until = WallTime::max();      ///< it does not outlive what it was had with
 };
 
 struct IssuedToken {

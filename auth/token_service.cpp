@@ -167,7 +167,8 @@ Task<IssuedToken> TokenService::make_access_token(Principal principal, std::shar
                                .audience = wish.service,
                                .scopes = wish.scopes,
                                .method = principal.method,
-                               .testimony = principal.testimony};
+                               .testimony = principal.testimony,
+                               .until = principal.vouched_until};
     return issue_token(options, *ring, request, granted_by(*policy, principal), now, entropy);
   };
   if (is_slow) co_return co_await offload(parts_.pool, std::move(make));

@@ -1,6 +1,7 @@
 """Who comes in without an account of berth's: a client certificate, a user of a real LDAP directory, a token of a real
 OpenID Connect issuer; and robots, personal tokens, and tokens of users who are gone."""
 
+import json
 import os
 import shutil
 import ssl
@@ -129,6 +130,15 @@ class Federation:
         asked = sum(self.issuer.asked.values())
         check(2 <= asked <= 4, f"the issuer was asked {self.issuer.asked}")
 
+    def short_lived(self):
+        """What is had for a token ends with it."""
+        for left, most in ((3600, 300), (120, 120)):
+            token = self.issuer.service_account_token("prod", "puller", AUDIENCE, lifetime=left)
+            _, body = self.registry.client(headers=basic("pod", token)).expect(
+                200, "GET", f"/token?service={self.registry.address}&scope=repository:prod/app:pull")
+            lifetime = json.loads(body)["expires_in"]
+            check(most - 30 <= lifetime <= most, f"{left} s are left to the token, and {lifetime} s to what it was exchanged for")
+
     def strangers(self):
         """Tokens that look alike and are worth nothing."""
         make, now = self.issuer.service_account_token, int(time.time())
@@ -227,8 +237,8 @@ def main():
             for repository in ("public/small", "private/small", "prod/app", "lent/app"):
                 image.push(registry.client(ADMIN), repository)
             federation = Federation(registry, image, machines, directory, issuer, work)
-            for name in ("certificate", "certificate_of_skopeo", "directory_user", "pod", "strangers", "robot",
-                         "personal_token", "removed_user", "removed_grant"):
+            for name in ("certificate", "certificate_of_skopeo", "directory_user", "pod", "short_lived", "strangers",
+                         "robot", "personal_token", "removed_user", "removed_grant"):
                 if not sys.argv[1:] or name in sys.argv[1:]:
                     report.case(name, getattr(federation, name))
             check(registry.process.poll() is None, "berth died")

@@ -167,6 +167,24 @@ TEST_CASE("a token by POST, with one credential and no more") {
   }
 }
 
+TEST_CASE("a token does not outlive the one that it was exchanged for") {
+  struct Row {
+    std::chrono::seconds left;  ///< to the JWT
+    std::chrono::seconds lifetime;
+  };
+  for (const Row& row : {Row{3600s, 300s}, Row{300s, 300s}, Row{90s, 90s}, Row{5s, 5s}, Row{-30s, 1s}}) {
+    INFO(row.left.count());
+    TokenWorld world;
+    world.logins.jwt_until = world.clock.wall() + row.left;
+    const auto answer = world.ask({.post = true, .parameters = kToExchange, .origin = world.origin});
+    REQUIRE(answer);
+    CHECK(answer->access.expires_in == row.lifetime);
+    const auto token = world.verify(answer->access.token);
+    REQUIRE(token);
+    CHECK((*token)->claims.expires == std::chrono::floor<std::chrono::seconds>(world.clock.wall()) + row.lifetime);
+  }
+}
+
 TEST_CASE("whose token asked does not show in the caller of a POST") {
   TokenWorld world;
   // A client certificate says alice, the form says nobody good.

@@ -110,6 +110,7 @@ class FakeLogins final : public Logins {
     if (jwt != "a.good.jwt") co_return make_error(ErrorCode::unauthorized, "the token is not accepted", "jwt");
     Principal principal = Principal::authenticated("federated:ci:job", {"group:ci"}, 10, "oidc");
     principal.testimony = {.groups = {"group:ci"}, .roles = {{.role = "reader", .repositories = {}}}};
+    principal.vouched_until = jwt_until;
     principal.may_refresh = true;  // the endpoint knows better
     co_return principal;
   }
@@ -128,6 +129,7 @@ class FakeLogins final : public Logins {
   Task<std::shared_ptr<const Policy>> policy() override { co_return policy_; }
 
   std::map<std::string, std::string> passwords = {{"alice", "right"}};
+  WallTime jwt_until = WallTime::max();
   int password_checks = 0;
   int jwt_checks = 0;
   std::string last_peer;
