@@ -93,6 +93,7 @@ class AccessControl::Impl {
   PolicyHolder& policies() { return policies_; }
   PasswordLogins& logins() { return *logins_; }
   void stop() {
+    logins_->stop();
     if (federation_) federation_->stop();
   }
 

@@ -84,25 +84,33 @@ Task<LdapIdentity> LdapDirectory::authenticate(std::string user, std::string pas
   // A bind with an empty password succeeds in many directories (RFC 4513 §5.1.2).
   if (password.empty()) co_return wrong("the password is empty");
   if (password.size() > kLdapPasswordBytesMax) co_return wrong("the password is too long");
-  co_return co_await start(*std::move(name), std::move(password));
+  Question question{.user = *std::move(name), .password = std::move(password)};
+  co_return co_await start(std::move(question));
 }
 
 Task<LdapIdentity> LdapDirectory::find(std::string user) {
   const std::string name = user;
-  BERTH_CO_TRY(LdapIdentity found, co_await start(std::move(user), std::nullopt));
+  Question question{.user = std::move(user)};
+  BERTH_CO_TRY(LdapIdentity found, co_await start(std::move(question)));
   // The filter may find people by other words, too.
   if (found.user != name) co_return wrong(fmt::format("{} is found as {}", name, found.user));
   co_return found;
 }
 
-Task<LdapIdentity> LdapDirectory::start(std::string user, Password password) {
+Task<void> LdapDirectory::ask_in_vain(std::string user) {
+  Question question{.user = std::move(user), .password = "none", .in_vain = true};
+  auto found = co_await start(std::move(question));
+  co_return std::move(found).error();
+}
+
+Task<LdapIdentity> LdapDirectory::start(Question question) {
   const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
   if (under_way_.fetch_add(1) >= options_.workers + options_.waiting_max) {
     under_way_.fetch_sub(1);
     co_return make_error(ErrorCode::unavailable, "too many logins wait for the directory of users");
   }
-  auto job = [this, typed = std::move(user), password = std::move(password), deadline] {
-    auto answer = run(typed, password, deadline);
+  auto job = [this, question = std::move(question), deadline] {
+    auto answer = run(question, deadline);
     under_way_.fetch_sub(1);
     ignore(answer);  // a context that ends before it runs again drops it
     return answer;
@@ -110,7 +118,7 @@ Task<LdapIdentity> LdapDirectory::start(std::string user, Password password) {
   co_return co_await offload(pool_, std::move(job));
 }
 
-Result<LdapIdentity> LdapDirectory::run(const std::string& user, const Password& password, LdapDeadline deadline) {
+Result<LdapIdentity> LdapDirectory::run(const Question& question, LdapDeadline deadline) {
   // A directory that closes must not end the process.
   sigset_t pipe;
   sigemptyset(&pipe);
@@ -119,11 +127,11 @@ Result<LdapIdentity> LdapDirectory::run(const std::string& user, const Password&
 
   Session session = take_session();
   const bool reused = session.searching != nullptr;
-  auto answer = ask(session, user, password, deadline);
+  auto answer = ask(session, question, deadline);
   if (reused && answer.failed_with(ErrorCode::unavailable) && std::chrono::steady_clock::now() < deadline) {
     // Directories close connections that rest; only a new one tells whether it is there.
     session = {};
-    answer = ask(session, user, password, deadline);
+    answer = ask(session, question, deadline);
   }
   if (answer.failed_with(ErrorCode::unavailable)) {
     log::warning("the directory of users cannot be asked", {{"detail", answer.error().log_detail}});
@@ -133,15 +141,16 @@ Result<LdapIdentity> LdapDirectory::run(const std::string& user, const Password&
   return answer;
 }
 
-Result<LdapIdentity> LdapDirectory::ask(Session& session, const std::string& user, const Password& password,
-                                        LdapDeadline deadline) const {
+Result<LdapIdentity> LdapDirectory::ask(Session& session, const Question& question, LdapDeadline deadline) const {
+  const std::string& user = question.user;
   BERTH_CHECK(connect(session, deadline));
   const auto filter = fill_filter(options_.user_filter, {{"user", user}});
   auto found = session.searching->search(options_.user_base, filter, options_.name_attribute, 1, deadline);
   if (found.failed_with(ErrorCode::request_too_large))
     return wrong(fmt::format("several entries match {}: narrow the filter of users", filter));
   if (!found) return std::move(found).error();
-  if (password) BERTH_CHECK(check_password(session, *found, *password, filter, deadline));
+  if (question.in_vain) found->clear();
+  if (question.password) BERTH_CHECK(check_password(session, *found, *question.password, filter, deadline));
   if (found->empty() || found->front().dn.empty()) return wrong(fmt::format("no entry matches {}", filter));
   const LdapEntry& entry = found->front();
   const auto name = name_of(entry, user);

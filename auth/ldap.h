@@ -66,6 +66,9 @@ class LdapDirectory {
   /// The same of somebody who showed a credential that berth gave it. `user` is its name in berth; it must be found by
   /// user_filter as well. Errors: unauthorized (there is none of this name), unavailable.
   Task<LdapIdentity> find(std::string user);
+  /// As long as authenticate() takes for a user who is not there, for somebody whom another source knows: the directory
+  /// sees no password of theirs. Errors: always one; unauthorized, unavailable.
+  Task<void> ask_in_vain(std::string user);
 
  private:
   struct Session {
@@ -75,12 +78,14 @@ class LdapDirectory {
   };
 
   explicit LdapDirectory(LdapOptions options);
-  /// Without a password nobody's is checked.
-  using Password = std::optional<std::string>;
-  Task<LdapIdentity> start(std::string user, Password password);
-  Result<LdapIdentity> run(const std::string& user, const Password& password, LdapDeadline deadline);
-  Result<LdapIdentity> ask(Session& session, const std::string& user, const Password& password,
-                           LdapDeadline deadline) const;
+  struct Question {
+    std::string user;
+    std::optional<std::string> password = {};  ///< without one nobody's is checked
+    bool in_vain = false;                      ///< nobody is found
+  };
+  Task<LdapIdentity> start(Question question);
+  Result<LdapIdentity> run(const Question& question, LdapDeadline deadline);
+  Result<LdapIdentity> ask(Session& session, const Question& question, LdapDeadline deadline) const;
   Result<void> check_password(Session& session, const std::vector<LdapEntry>& found, const std::string& password,
                               const std::string& filter, LdapDeadline deadline) const;
   Result<void> connect(Session& session, LdapDeadline deadline) const;

@@ -1,7 +1,8 @@
 // A name and a password: tried with the methods that are set up, in their order, behind the throttle.
 //
 // A method that knows the name and says no ends the search, so that a weaker password elsewhere opens nothing. Local
-// users and htpasswd files know whom they know without a slow check; a directory is asked with the password. A password
+// users and htpasswd files know whom they know without a slow check; a directory is asked with the password. How long a
+// refusal takes and what it says do not tell which of them knows the name. A password
 // that was right a moment ago is not checked again: what it was right for (the user's hash) is part of what is kept, so
 // a password that was changed or taken away is gone at once.
 #pragma once
@@ -48,11 +49,14 @@ class PasswordLogins {
   /// Blocks: reads the htpasswd file. Errors: request_invalid, io_error.
   static Result<std::unique_ptr<PasswordLogins>> create(const AuthOptions& options, const Parts& parts);
 
-  /// Errors: unauthorized, too_many_requests, unavailable; those of the identities.
+  /// Errors: unauthorized, too_many_requests, unavailable (a directory gives no answer about a name that no method lets
+  /// in); those of the identities.
   /// `look`, if any, outlives the wait, is told when the directory was asked, and its validity is narrowed to when the
   /// answer is the same.
   Task<PasswordIdentity> check(std::string user, std::string password, std::string peer, Look* look = nullptr);
   std::chrono::seconds retry_after(std::string_view user, std::string_view peer);
+  /// Ends what waits in line, while the contexts of those who wait are still there. Idempotent.
+  void stop() { throttle_.stop(); }
 
   /// Does the htpasswd file still list the user? `validity` outlives the wait.
   Task<bool> in_htpasswd(std::string user, Validity& validity);
@@ -70,7 +74,11 @@ class PasswordLogins {
     std::string password;
     std::string peer;
     std::optional<LoginThrottle::Attempt> attempt = {};
-    Look* look;  ///< never null
+    SteadyTime admitted_at = {};  ///< with an attempt
+    bool wrong = false;           ///< the password is, whatever is answered
+    bool asked_directory = false;
+    std::optional<Error> trouble = {};  ///< of the directory: the last word when nobody lets the name in
+    Look* look;                   ///< never null
 
     const trace::Parent& trace() const { return look->counted.trace(); }
   };
@@ -82,10 +90,11 @@ class PasswordLogins {
   };
 
   PasswordLogins(const AuthOptions& options, const Parts& parts);
-  Result<void> admit(Login& login);
+  Task<void> admit(Login& login);
   Task<bool> verify(Login& login, std::string kind, std::string hash);
   Task<PasswordIdentity> ask_directory(Login& login);
   Task<void> check_decoys(Login& login, std::optional<PasswordMethod> checked);
+  Task<PasswordIdentity> refuse_known(Login& login, PasswordMethod method, std::string detail);
   Task<void> check_not_local(std::string name);
   Task<PasswordIdentity> run(Login& login);
   Task<void> rehash(std::string name, std::string old_hash, std::string password);
