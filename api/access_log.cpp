@@ -84,6 +84,7 @@ void log_access(const Request& request, const Response& response, const Outcome&
   line.add<"ttfb_ms">(outcome.until_answer);
   line.add<"duration_ms">(outcome.elapsed);
   line.add<"peer">(request.peer_address);
+  if (!request.via.empty()) line.add<"via">(request.via);
   if (!agent.empty()) line.add<"user_agent">(agent);
   if (!request.principal.empty()) line.add<"principal">(request.principal);
   // Of somebody without one the principal says it.
@@ -101,22 +102,25 @@ void log_access(const Request& request, const Response& response, const Outcome&
 
 void log_slow(const Request& request, const Response& response, const Outcome& outcome) {
   const Timeline& time = request.timeline;
-  const Waits within = time.registry ? *time.registry : Waits{};
+  const Waits& within = time.registry;
   struct Part {
     std::string_view name;
     std::string_view field;
     Timeline::Duration time;
   };
   Part parts[] = {{"registry", "registry_ms", outcome.until_answer},
+                  {"disk", "disk_ms", outcome.disk_wait},
                   {"auth", "auth_ms", time.auth},
                   {"client", "client_ms", time.client_wait},
                   {"memory", "memory_ms", time.memory_wait},
+                  {"queue", "queue_ms", within.queue},
+                  {"read", "read_ms", within.read},
                   {"write", "write_ms", within.write},
                   {"hash", "hash_ms", within.hash},
                   {"file", "file_ms", within.file},
                   {"commit", "commit_ms", within.commit}};
-  // What was not spent on other waits is the registry's own: its index, and its disk for what is read.
-  for (const Part& part : std::span(parts).subspan(1)) parts[0].time -= part.time;
+  // What of the time until the answer was not spent on other waits is the registry's own. The disk's came after it.
+  for (const Part& part : std::span(parts).subspan(2)) parts[0].time -= part.time;
   const auto longest = std::ranges::max_element(parts, {}, &Part::time);
   const TraceIds trace = trace_of(request);
   std::vector<log::Field> fields = {{"request_id", request.id},    {"operation", request.operation},

@@ -1,7 +1,7 @@
 // What a handler sees of one request: text already turned into types, and the registry.
 #pragma once
 
-#include <atomic>
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <optional>
@@ -16,6 +16,7 @@
 #include "auth/policy.h"
 #include "auth/principal.h"
 #include "base/env.h"
+#include "base/memory_budget.h"
 #include "oci/name.h"
 #include "registry/actor.h"
 #include "registry/registry.h"
@@ -32,37 +33,15 @@ struct Target {
   std::vector<std::string> parts;                 ///< the text of each parameter but {name}, from the left
 };
 
-/// Memory that all requests share for bodies of one kind: manifests, or forms. Thread-safe.
-class MemoryBudget {
- public:
-  explicit MemoryBudget(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+/// What each form may hold without asking the budget of all: nearly all forms. However many others stall with large
+/// ones, a log-in and a change of an account get through.
+inline constexpr std::size_t kFormBytesFree = 8 << 10;
 
-  /// What one request took; given back on destruction.
-  class Share {
-   public:
-    explicit Share(MemoryBudget& budget) : budget_(budget) {}
-    Share(const Share&) = delete;
-    Share& operator=(const Share&) = delete;
-    ~Share() { budget_.used_.fetch_sub(bytes_, std::memory_order_relaxed); }
-    /// False, and nothing is taken, when the budget does not have that much left.
-    bool take(std::size_t bytes) {
-      if (budget_.used_.fetch_add(bytes, std::memory_order_relaxed) + bytes > budget_.bytes_max_) {
-        budget_.used_.fetch_sub(bytes, std::memory_order_relaxed);
-        return false;
-      }
-      bytes_ += bytes;
-      return true;
-    }
-
-   private:
-    MemoryBudget& budget_;
-    std::size_t bytes_ = 0;
-  };
-
- private:
-  std::atomic<std::size_t> used_{0};
-  std::size_t bytes_max_;
-};
+/// Takes what `more` bytes cost a form that has `before`. False: others hold all there is.
+inline bool take_for_form(MemoryBudget::Share& memory, std::size_t before, std::size_t more) {
+  const std::size_t after = before + more;
+  return after <= kFormBytesFree || memory.take(std::min(more, after - kFormBytesFree));
+}
 
 /// Lives in the pipeline's frame for as long as the request does.
 struct Context {
@@ -72,8 +51,8 @@ struct Context {
   const Clock& clock;
   Entropy& entropy;
   const auth::Policy& policy;  ///< of now: stays the same for the whole request
-  MemoryBudget& manifest_memory;
-  MemoryBudget& form_memory;
+  MemoryBudget& manifest_memory;  ///< of all manifests on their way in
+  MemoryBudget& form_memory;      ///< of all forms
   MetricsPage& metrics_page;
   const Backends* backends;  ///< null for the health routes of a server that is not up yet
   registry::Actor actor;      ///< the principal, as the registry knows it

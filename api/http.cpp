@@ -78,4 +78,14 @@ std::uint64_t Response::body_size() const {
   return size;
 }
 
+std::size_t Response::memory_bytes() const {
+  std::size_t bytes = body.capacity() * sizeof(BodyPart);
+  for (const BodyPart& part : body) {
+    if (const auto* text = std::get_if<std::string>(&part)) bytes += text->capacity();
+    // The slice keeps all of it, shared or not: others may forget theirs before.
+    if (const auto* slice = std::get_if<MemorySlice>(&part); slice != nullptr && slice->bytes) bytes += slice->bytes->size();
+  }
+  return bytes;
+}
+
 }  // namespace berth::api

@@ -86,7 +86,7 @@ struct Timeline {
   Duration auth{};         ///< finding out who asks and what they may do, passwords among it
   Duration client_wait{};  ///< for the client to send its body
   Duration memory_wait{};  ///< for memory to read the body into
-  std::shared_ptr<const Waits> registry = nullptr;  ///< within the registry; null of what changes nothing
+  Waits registry{};        ///< within the registry
 };
 
 struct Request {
@@ -98,7 +98,8 @@ struct Request {
   /// Behind the question mark; empty without one.
   std::string_view query() const { return std::string_view(target).substr(std::min(path().size() + 1, target.size())); }
   Headers headers;
-  std::string peer_address;
+  std::string peer_address;                         ///< the client's; text of an IP address, or `local`
+  std::string via;                                  ///< the trusted proxy it came through; empty: none
   std::string id;                                   ///< made by the pipeline when empty; also the X-Request-Id
   std::size_t listener = 0;                         ///< position of the listener it came through in ServerOptions
   bool loopback_listener = false;                   ///< reachable from this machine only, and trusted for that
@@ -146,6 +147,8 @@ struct Response {
   bool close = false;                               ///< close the connection after it
   std::function<void()> on_unreadable = {};         ///< called when a slice's file could not be read; may be empty
   std::uint64_t body_size() const;
+  /// What its body holds in memory while it is sent, files not among it.
+  std::size_t memory_bytes() const;
   // For the access log and metrics.
   std::string log_detail;
 };
@@ -166,8 +169,10 @@ struct Outcome {
   std::uint64_t received = 0;  ///< bytes of the request's body that were taken
   std::uint64_t sent = 0;      ///< bytes of the answer's body
   bool complete = false;       ///< the answer went out whole
+  bool unreadable = false;     ///< it did not, because a stored file could not be read
   std::chrono::steady_clock::duration until_answer{};  ///< from the whole head to the first byte of the answer
   std::chrono::steady_clock::duration elapsed{};       ///< from the whole head to the end
+  std::chrono::steady_clock::duration disk_wait{};     ///< after the first byte: for the disk to read what was to be sent
 };
 
 /// What the server calls for each request. Never throws; every error is already a response. Thread-safe.

@@ -98,7 +98,7 @@ class Requests {
  private:
   static constexpr unsigned kFirst = 200, kEnd = 520;
   const Family<Counter> family_{
-      "http_requests_total", "Requests that were answered, or given up (499).", {"operation", "code"}};
+      "http_requests_total", "Requests that were answered, or given up (499). An answer that a damaged disk cut off is a 500.", {"operation", "code"}};
   std::array<std::array<std::atomic<Counter*>, kEnd - kFirst>, kOperations> places_{};
 };
 
@@ -216,7 +216,7 @@ InFlight::~InFlight() {
 
 void count_exchange(Operation operation, unsigned status, const Outcome& outcome) {
   auto& counted = all();
-  counted.requests.find(operation, status).add();
+  counted.requests.find(operation, outcome.unreadable ? 500 : status).add();
   // A client that went away was answered by nobody.
   if (status != kNoAnswer) {
     counted.start[operation].observe(outcome.until_answer);

@@ -53,7 +53,8 @@ OperationClass class_of(Operation operation);
 
 Operation operation_of(const Route& route, Method method);
 
-/// Once for each request, when its answer is out.
+/// Once for each request, when its answer is out. One that a stored file cut off counts as 500: its client has a success
+/// in its hands that it cannot use.
 void count_exchange(Operation operation, unsigned status, const Outcome& outcome);
 
 /// A request whose head could not be read, and that nobody handled.

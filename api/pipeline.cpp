@@ -116,7 +116,7 @@ class Pipeline final : public Service {
     const Switches* const switches = options_.switches;
     if (switches == nullptr || switches->access_log() || response.status >= 500) log_access(request, response, outcome);
     const bool slow = switches != nullptr && switches->slow_request().count() > 0 &&
-                      outcome.until_answer > switches->slow_request();
+                      std::max(outcome.until_answer, outcome.disk_wait) > switches->slow_request();
     if (slow) log_slow(request, response, outcome);
     end_trace(request, response, outcome);
   }
@@ -193,9 +193,7 @@ class Pipeline final : public Service {
                     .target = std::move(target),
                     .query = std::move(query)};
     context.actor.trace = request.span.below();
-    if (request.method != Method::get && request.method != Method::head) {
-      request.timeline.registry = context.actor.waits = std::make_shared<Waits>();
-    }
+    context.actor.waits = &request.timeline.registry;
     asked.handed_on = true;
     co_return co_await route.handle(context);
   }

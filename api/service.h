@@ -56,7 +56,7 @@ struct ServiceOptions {
   std::size_t ranges_max = 1024;
   std::size_t manifest_bytes_max = 4 << 20;
   std::size_t manifest_bodies_bytes_max = 64 << 20;  ///< all manifests on their way in, together; beyond it 503
-  std::size_t form_bodies_bytes_max = 16 << 20;  ///< the same of forms, which anybody may send
+  std::size_t form_bodies_bytes_max = 16 << 20;  ///< the same of forms beyond 8 KiB each, which anybody may send
   std::size_t tags_per_push_max = 100;
   std::uint64_t blob_bytes_max = 0;        ///< 0 = no limit; as the registry's, to refuse before a body is read
   std::vector<std::string> allowed_hosts;  ///< besides loopback names, on listeners that trust this machine

@@ -57,7 +57,7 @@ Task<std::string> read_form(Context& context, MemoryBudget::Share& memory) {
     BERTH_CO_TRY(const registry::Buffer buffer, co_await context.request.body->next());
     if (buffer.size() == 0) co_return form;
     if (buffer.size() > kFormBytesMax - form.size()) co_return too_large();
-    if (!memory.take(buffer.size())) {
+    if (!take_for_form(memory, form.size(), buffer.size())) {
       co_return make_error(ErrorCode::unavailable, "too many ask for tokens at once; try again");
     }
     form += as_text(buffer.bytes());

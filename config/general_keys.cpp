@@ -35,6 +35,20 @@ constexpr Key kKeys[] = {
      .slot = BERTH_LISTENER_SLOT(tls_elsewhere),
      .help = "Says that a proxy before this address speaks TLS with the clients and that nobody reaches the address but "
              "through it, so that it may serve others in clear."},
+    {.path = "listeners[].trusted_proxies",
+     .kind = Kind::texts,
+     .slot = BERTH_LISTENER_SLOT(trusted_proxies),
+     .help = "Addresses and networks, as 10.0.0.0/8, of proxies whose `X-Forwarded-For` says who the client is: for the "
+             "log and for what counts failed log-ins by address. From everybody else that header counts for nothing. "
+             "Their connections are exempt from `limits.connections_per_address`."},
+    {.path = "listeners[].hosts",
+     .kind = Kind::texts,
+     .slot = BERTH_LISTENER_SLOT(hosts),
+     .help = "Names that clients may use for this address; a request for another one, or from a page of another one, is "
+             "refused. localhost, 127.0.0.1 and the host of `public_url` always belong to it. For an address beyond "
+             "loopback that only this machine reaches, as by a container's published port: a web page could make a "
+             "browser there send requests under a name of its own. Without it a loopback listener takes the loopback's "
+             "names, any other one all names."},
     {.path = "listeners[].tls.certificate",
      .kind = Kind::files,
      .slot = BERTH_LISTENER_SLOT(tls.certificate),
@@ -210,7 +224,14 @@ constexpr Key kKeys[] = {
      .min = 1,
      .max = 1'000'000,
      .live = true,
-     .help = "Most connections from one address; loopback is exempt."},
+     .help = "Most connections from one address; loopback and trusted proxies are exempt."},
+    {.path = "limits.connection_memory",
+     .kind = Kind::size,
+     .slot = BERTH_SLOT(limits.connection_memory_bytes),
+     .min = 8 * kMiB,
+     .max = 64 * kGiB,
+     .help = "Memory for all request heads beyond 4 KiB each and all answers beyond 8 KiB each, layers not among them, "
+             "while they are received and sent; who needs more is told to come back."},
     {.path = "limits.open_uploads",
      .kind = Kind::count,
      .slot = BERTH_SLOT(limits.uploads_open),
@@ -263,7 +284,13 @@ constexpr Key kKeys[] = {
      .kind = Kind::count,
      .slot = BERTH_SLOT(threads.disk),
      .max = 1'024,
-     .help = "Threads that may wait for the disk; 0 is four per core, at least 8."},
+     .help = "Threads that may wait for the disk to read; 0 is four per core, at least 8."},
+    {.path = "threads.write",
+     .kind = Kind::count,
+     .slot = BERTH_SLOT(threads.write),
+     .max = 1'024,
+     .help = "Threads that may wait for the disk to write uploads, so that a slow one does not hold up who reads; 0 is "
+             "four per core, at least 8."},
     {.path = "threads.cpu",
      .kind = Kind::count,
      .slot = BERTH_SLOT(threads.cpu),

@@ -8,6 +8,7 @@
 #include <memory>
 #include <set>
 
+#include "base/network.h"
 #include "config/keys.h"
 #include "config/merge.h"
 #include "config/yaml.h"
@@ -400,6 +401,14 @@ class Merger {
       bool registry = std::find(listener.serve.begin(), listener.serve.end(), "registry") != listener.serve.end();
       any_registry |= registry;
       check_tls(listener.tls, element + ".tls");
+      for (const std::string& proxy : listener.trusted_proxies) {
+        if (IpNetwork::parse(proxy)) continue;
+        const std::string where = element + ".trusted_proxies";
+        problem(nearest(where), where,
+                fmt::format("names {}; expected addresses and networks, as 192.0.2.7, 10.0.0.0/8 or fd00::/8, with no "
+                            "bits set behind the prefix",
+                            proxy));
+      }
       if (listener.tls.on && listener.tls_elsewhere)
         problem(nearest(element + ".tls_elsewhere"), element + ".tls_elsewhere",
                 "is true and the listener has tls itself; expected one of them");

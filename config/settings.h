@@ -20,6 +20,8 @@ struct ListenerSettings {
   std::string address = "127.0.0.1:5000";  ///< host:port; [v6]:port
   std::vector<std::string> serve = {"registry", "health", "metrics"};
   bool tls_elsewhere = false;  ///< a proxy before it speaks TLS, and nobody else reaches it
+  std::vector<std::string> trusted_proxies;  ///< addresses and networks; load() let no others through
+  std::vector<std::string> hosts;            ///< besides the loopback's; empty: any where others than this machine come
 
   struct Tls {
     bool on = false;                       ///< there is a tls section; certificate and key are then set, one for one
@@ -74,7 +76,8 @@ struct Settings {
     std::uint64_t header_bytes = 32 << 10;
     std::uint64_t body_buffers_bytes = 48 << 20;
     std::uint64_t connections = 16384;
-    std::uint64_t connections_per_address = 4096;
+    std::uint64_t connections_per_address = 1024;
+    std::uint64_t connection_memory_bytes = 128 << 20;
     std::uint64_t uploads_open = 10000;
     std::chrono::milliseconds upload_ttl = std::chrono::hours(24);
     std::chrono::milliseconds header_timeout = std::chrono::seconds(10);
@@ -86,8 +89,9 @@ struct Settings {
 
   struct Threads {
     std::uint64_t io = 0;    ///< 0 = one per core
-    std::uint64_t disk = 0;  ///< 0 = four per core, at least 8
-    std::uint64_t cpu = 0;   ///< 0 = one per core
+    std::uint64_t disk = 0;   ///< 0 = four per core, at least 8
+    std::uint64_t write = 0;  ///< 0 = four per core, at least 8
+    std::uint64_t cpu = 0;    ///< 0 = one per core
   } threads;
 
   struct Cache {

@@ -80,6 +80,7 @@ RangeAnswer resolve_range(std::string_view header, std::uint64_t size, std::size
   if (!take_bytes_unit(rest)) return WholeContent{};
 
   std::vector<ByteRange> ranges;
+  std::uint64_t unasked = size;
   std::size_t unsatisfiable = 0;
   bool more = true;
   while (more) {
@@ -93,6 +94,8 @@ RangeAnswer resolve_range(std::string_view header, std::uint64_t size, std::size
     const Verdict verdict = resolve_one(member, size, range);
     if (verdict == Verdict::malformed || ranges.size() + unsatisfiable == ranges_max) return WholeContent{};
     if (verdict == Verdict::satisfiable) {
+      if (range.size() > unasked) return WholeContent{};
+      unasked -= range.size();
       ranges.push_back(range);
     } else {
       ++unsatisfiable;

@@ -27,7 +27,8 @@ struct Unsatisfiable {
 using RangeAnswer = std::variant<WholeContent, Unsatisfiable, std::vector<ByteRange>>;
 
 /// Resolves a Range header against content of `size` bytes. Another unit or a syntax error is ignored (WholeContent);
-/// more than `ranges_max` ranges too. A start at or past the end, or last < first, is Unsatisfiable; so is any range of
+/// more than `ranges_max` ranges too, and ranges that together are more than the content (RFC 9110 §14.2: who asks for it
+/// many times over is no good client). A start at or past the end, or last < first, is Unsatisfiable; so is any range of
 /// empty content. In a list, one unsatisfiable member makes the whole list fall back to WholeContent, as clients count
 /// parts; if all are, Unsatisfiable.
 RangeAnswer resolve_range(std::string_view header, std::uint64_t size, std::size_t ranges_max);

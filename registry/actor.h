@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,7 +24,7 @@ struct Actor {
   std::string request_id;  ///< goes into the change log
   std::string name = {};   ///< `user:alice`, for the log; never stored: the id is
   trace::Parent trace = {};  ///< of the request, for what is done for it
-  std::shared_ptr<Waits> waits = nullptr;  ///< where the request's waits are counted; null when nobody asks
+  Waits* waits = nullptr;  ///< where the request's are counted, which outlives what is done for it; null: nobody asks
 };
 
 /// Which repositories the caller may read: for lists and for mounts that name no source. None until somebody says so.

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "registry/commands/quarantine.h"
 #include "registry/counts.h"
+#include "registry/stage.h"
 
 namespace berth::registry {
 
@@ -20,7 +21,7 @@ Core::Core(const RegistryParts& parts_given, std::shared_ptr<AnswerCache> cache_
            const RegistryOptions& options_given, Uptime uptime_persisted)
     : parts(parts_given), options(options_given), cache(std::move(cache_given)),
       uptime(parts_given.clock, uptime_persisted), upload_memory(kUploadMemoryMax), uploads(options.uploads_open_max),
-      disk(parts_given.disk_pool), cpu(parts_given.cpu_pool) {}
+      disk(parts_given.write_pool), cpu(parts_given.cpu_pool) {}
 
 CommandContext Core::context(const Actor& actor) const {
   return {.actor = actor.id, .request_id = actor.request_id, .now = parts.clock.wall(), .uptime = uptime.now()};
@@ -51,11 +52,13 @@ void Core::note_quarantined(ObjectKind kind, const oci::Digest& digest, const st
              {{"digest", digest.to_string()}, {"file", file}, {"problem", what}});
 }
 
-asio::awaitable<bool> Core::is_sound(oci::Digest digest, std::shared_ptr<const std::string> bytes) {
+asio::awaitable<bool> Core::is_sound(const Actor& actor, oci::Digest digest,
+                                     std::shared_ptr<const std::string> bytes) {
   if (bytes->size() <= kHashInPlaceMax) co_return oci::hash(digest.algorithm(), as_bytes(*bytes)) == digest;
   auto job = [digest, bytes = std::move(bytes)] {
     return oci::hash(digest.algorithm(), as_bytes(*bytes)) == digest;
   };
+  const Stage stage(actor, kHashStage);
   co_return co_await offload(parts.cpu_pool, std::move(job));
 }
 

@@ -21,9 +21,10 @@ class LocalRegistry final : public Registry {
   void collect_now() { collector_.run_now(); }
   Core& core() { return core_; }
 
-  Task<BlobContent> open_blob(const oci::RepositoryName& name, const oci::Digest& digest) override;
-  Task<std::uint64_t> blob_size(const oci::RepositoryName& name, const oci::Digest& digest) override;
-  Task<std::shared_ptr<const ManifestAnswer>> get_manifest(const oci::RepositoryName& name,
+  Task<BlobContent> open_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest) override;
+  Task<std::uint64_t> blob_size(const Actor& actor, const oci::RepositoryName& name,
+                                const oci::Digest& digest) override;
+  Task<std::shared_ptr<const ManifestAnswer>> get_manifest(const Actor& actor, const oci::RepositoryName& name,
                                                            const oci::Reference& reference, bool count_pull) override;
   Task<std::unique_ptr<Upload>> start_upload(const Actor& actor, const oci::RepositoryName& name,
                                              oci::Algorithm algorithm, bool single_request) override;
@@ -41,9 +42,11 @@ class LocalRegistry final : public Registry {
   Task<void> delete_blob(const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest,
                          TagSet may_delete) override;
   Task<void> delete_repository(const Actor& actor, const oci::RepositoryName& name, TagSet may_delete) override;
-  Task<TagPage> list_tags(const oci::RepositoryName& name, std::size_t n, std::string last) override;
-  Task<RepositoryPage> list_repositories(const Visibility& visibility, std::size_t n, std::string last) override;
-  Task<ReferrerPage> list_referrers(const oci::RepositoryName& name, std::string subject,
+  Task<TagPage> list_tags(const Actor& actor, const oci::RepositoryName& name, std::size_t n,
+                          std::string last) override;
+  Task<RepositoryPage> list_repositories(const Actor& actor, const Visibility& visibility, std::size_t n,
+                                         std::string last) override;
+  Task<ReferrerPage> list_referrers(const Actor& actor, const oci::RepositoryName& name, std::string subject,
                                     std::vector<std::string> types, std::size_t n, std::size_t bytes_max,
                                     std::string cursor) override;
   bool writable() const override { return core_.parts.ballast.writable(); }

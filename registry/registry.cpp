@@ -30,18 +30,21 @@ Result<void> LocalRegistry::open() {
 
 // ---- pull ----
 
-Task<BlobContent> LocalRegistry::open_blob(const oci::RepositoryName& name, const oci::Digest& digest) {
-  return registry::open_blob(core_, name, digest);
+Task<BlobContent> LocalRegistry::open_blob(const Actor& actor, const oci::RepositoryName& name,
+                                           const oci::Digest& digest) {
+  return registry::open_blob(core_, actor, name, digest);
 }
 
-Task<std::uint64_t> LocalRegistry::blob_size(const oci::RepositoryName& name, const oci::Digest& digest) {
-  return registry::blob_size(core_, name, digest);
+Task<std::uint64_t> LocalRegistry::blob_size(const Actor& actor, const oci::RepositoryName& name,
+                                             const oci::Digest& digest) {
+  return registry::blob_size(core_, actor, name, digest);
 }
 
-Task<std::shared_ptr<const ManifestAnswer>> LocalRegistry::get_manifest(const oci::RepositoryName& name,
+Task<std::shared_ptr<const ManifestAnswer>> LocalRegistry::get_manifest(const Actor& actor,
+                                                                        const oci::RepositoryName& name,
                                                                         const oci::Reference& reference,
                                                                         bool count_pull) {
-  return registry::get_manifest(core_, name, reference, count_pull);
+  return registry::get_manifest(core_, actor, name, reference, count_pull);
 }
 
 // ---- push ----
@@ -131,31 +134,36 @@ Task<void> LocalRegistry::delete_repository(const Actor& actor, const oci::Repos
 
 // ---- lists ----
 
-Task<TagPage> LocalRegistry::list_tags(const oci::RepositoryName& name, std::size_t n, std::string last) {
+Task<TagPage> LocalRegistry::list_tags(const Actor& actor, const oci::RepositoryName& name, std::size_t n,
+                                       std::string last) {
   auto query = [name, n, last = std::move(last)](const kv::Reader& reader) {
     return registry::list_tags(reader, kLocalNamespace, name, n, last);
   };
-  co_return co_await core_.read(core_.view(), std::move(query));
+  co_return co_await core_.read(actor, core_.view(), std::move(query));
 }
 
-Task<RepositoryPage> LocalRegistry::list_repositories(const Visibility& visibility, std::size_t n, std::string last) {
+Task<RepositoryPage> LocalRegistry::list_repositories(const Actor& actor, const Visibility& visibility, std::size_t n,
+                                                      std::string last) {
   auto query = [visibility, n, last = std::move(last)](const kv::Reader& reader) {
     return registry::list_repositories(reader, kLocalNamespace, visibility, n, last);
   };
-  if (visibility.all && !visibility.within) co_return co_await core_.read(core_.view(), std::move(query));
+  if (visibility.all && !visibility.within) {
+    co_return co_await core_.read(actor, core_.view(), std::move(query));
+  }
   // How many names lie between two visible ones is not bounded (`*/app`), so this is no work for an I/O thread.
   auto job = [view = core_.view(), query = std::move(query)] { return query(view->reader(kv::Tier::any)); };
-  co_return co_await offload(core_.parts.disk_pool, std::move(job));
+  co_return co_await core_.on_disk(actor, std::move(job));
 }
 
-Task<ReferrerPage> LocalRegistry::list_referrers(const oci::RepositoryName& name, std::string subject,
+Task<ReferrerPage> LocalRegistry::list_referrers(const Actor& actor, const oci::RepositoryName& name,
+                                                 std::string subject,
                                                  std::vector<std::string> types, std::size_t n, std::size_t bytes_max,
                                                  std::string cursor) {
   auto query = [name, subject = std::move(subject), types = std::move(types), n, bytes_max,
                 cursor = std::move(cursor)](const kv::Reader& reader) {
     return registry::list_referrers(reader, kLocalNamespace, name, subject, types, n, bytes_max, cursor);
   };
-  co_return co_await core_.read(core_.view(), std::move(query));
+  co_return co_await core_.read(actor, core_.view(), std::move(query));
 }
 
 // ---- life ----

@@ -114,13 +114,13 @@ class Registry {
 
   // ---- pull ----
   /// Errors: blob_unknown (also for an unknown repository).
-  virtual Task<BlobContent> open_blob(const oci::RepositoryName&, const oci::Digest&) = 0;
+  virtual Task<BlobContent> open_blob(const Actor&, const oci::RepositoryName&, const oci::Digest&) = 0;
   /// As open_blob, without the content; extends a link that is about to be collected (so that a push which relied on
   /// this answer finds it there).
-  virtual Task<std::uint64_t> blob_size(const oci::RepositoryName&, const oci::Digest&) = 0;
+  virtual Task<std::uint64_t> blob_size(const Actor&, const oci::RepositoryName&, const oci::Digest&) = 0;
   /// Errors: manifest_unknown (also for an unknown repository). Counts a pull when `count_pull`.
-  virtual Task<std::shared_ptr<const ManifestAnswer>> get_manifest(const oci::RepositoryName&, const oci::Reference&,
-                                                                   bool count_pull) = 0;
+  virtual Task<std::shared_ptr<const ManifestAnswer>> get_manifest(const Actor&, const oci::RepositoryName&,
+                                                                   const oci::Reference&, bool count_pull) = 0;
 
   // ---- push ----
   /// Opens a session. `single_request`: the whole body follows at once, so small content may stay in memory.
@@ -152,11 +152,12 @@ class Registry {
 
   // ---- lists: each costs its page ----
   /// Tags after `last` in byte order. Errors: repository_unknown.
-  virtual Task<TagPage> list_tags(const oci::RepositoryName&, std::size_t n, std::string last) = 0;
-  virtual Task<RepositoryPage> list_repositories(const Visibility&, std::size_t n, std::string last) = 0;
+  virtual Task<TagPage> list_tags(const Actor&, const oci::RepositoryName&, std::size_t n, std::string last) = 0;
+  virtual Task<RepositoryPage> list_repositories(const Actor&, const Visibility&, std::size_t n,
+                                                 std::string last) = 0;
   /// Never fails for an unknown repository or subject. `types` empty = no filter. A page ends at `n` entries or
   /// `bytes_max` bytes of descriptors, whichever comes first. Errors: page_invalid (a cursor that is none).
-  virtual Task<ReferrerPage> list_referrers(const oci::RepositoryName&, std::string subject,
+  virtual Task<ReferrerPage> list_referrers(const Actor&, const oci::RepositoryName&, std::string subject,
                                             std::vector<std::string> types, std::size_t n, std::size_t bytes_max,
                                             std::string cursor) = 0;
 
@@ -173,7 +174,8 @@ struct RegistryParts {
   kv::Committer& committer;
   storage::BlobStore& blobs;
   storage::Ballast& ballast;
-  Pool& disk_pool;
+  Pool& disk_pool;   ///< for what is read, and somebody waits for
+  Pool& write_pool;  ///< for the bytes of uploads, which may wait long for a slow disk
   Pool& cpu_pool;
   BufferPool& buffers;
   const Clock& clock;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <chrono>
-#include <memory>
 #include <string_view>
 
 #include "base/span.h"
@@ -28,7 +27,7 @@ class Stage {
  public:
   Stage(const Actor& actor, StageName name) : waits_(actor.waits), part_(name.part) {
     if (!name.span.empty()) span_ = trace::Span(actor.trace, name.span);
-    if (waits_) begun_ = std::chrono::steady_clock::now();
+    if (waits_ != nullptr) begun_ = std::chrono::steady_clock::now();
   }
   Stage(const Stage&) = delete;
   Stage& operator=(const Stage&) = delete;
@@ -36,13 +35,13 @@ class Stage {
 
   void end() noexcept {
     span_.end();
-    if (waits_) (*waits_).*part_ += std::chrono::steady_clock::now() - begun_;
-    waits_.reset();
+    if (waits_ != nullptr) waits_->*part_ += std::chrono::steady_clock::now() - begun_;
+    waits_ = nullptr;
   }
 
  private:
   trace::Span span_;
-  std::shared_ptr<Waits> waits_;  ///< null: nobody asks, or it has ended
+  Waits* waits_;  ///< null: nobody asks, or it has ended
   Waits::Duration Waits::* part_;
   std::chrono::steady_clock::time_point begun_{};
 };

@@ -6,14 +6,6 @@
 
 namespace berth::registry {
 
-bool MemoryBudget::take(std::size_t bytes) {
-  std::size_t before = in_use_.load(std::memory_order_relaxed);
-  do {
-    if (bytes > bytes_max_ || before > bytes_max_ - bytes) return false;
-  } while (!in_use_.compare_exchange_weak(before, before + bytes, std::memory_order_relaxed));
-  return true;
-}
-
 UploadContent::UploadContent(Parts parts, std::string upload_id, std::string sidecar, oci::Algorithm algorithm)
     : parts_(parts), upload_id_(std::move(upload_id)), sidecar_(std::move(sidecar)), algorithm_(algorithm),
       memory_(std::make_shared<std::string>()) {}

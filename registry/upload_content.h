@@ -8,29 +8,16 @@
 // One thread at a time. keep() never blocks; everything that may touch the staging file does.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "base/memory_budget.h"
 #include "oci/digest.h"
 #include "storage/blobs/blob_store.h"
 
 namespace berth::registry {
-
-/// Bytes that all sessions together may keep in memory. Thread-safe.
-class MemoryBudget {
- public:
-  explicit MemoryBudget(std::size_t bytes_max) : bytes_max_(bytes_max) {}
-  bool take(std::size_t bytes);
-  void give_back(std::size_t bytes) { in_use_.fetch_sub(bytes, std::memory_order_relaxed); }
-  std::size_t in_use_bytes() const { return in_use_.load(std::memory_order_relaxed); }
-
- private:
-  const std::size_t bytes_max_;
-  std::atomic<std::size_t> in_use_{0};
-};
 
 class UploadContent {
  public:

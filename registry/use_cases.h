@@ -7,9 +7,10 @@
 namespace berth::registry {
 
 // ---- pull.cpp ----
-Task<BlobContent> open_blob(Core& core, const oci::RepositoryName& name, const oci::Digest& digest);
-Task<std::uint64_t> blob_size(Core& core, const oci::RepositoryName& name, const oci::Digest& digest);
-Task<std::shared_ptr<const ManifestAnswer>> get_manifest(Core& core, const oci::RepositoryName& name,
+Task<BlobContent> open_blob(Core& core, const Actor& actor, const oci::RepositoryName& name, const oci::Digest& digest);
+Task<std::uint64_t> blob_size(Core& core, const Actor& actor, const oci::RepositoryName& name,
+                              const oci::Digest& digest);
+Task<std::shared_ptr<const ManifestAnswer>> get_manifest(Core& core, const Actor& actor, const oci::RepositoryName& name,
                                                          const oci::Reference& reference, bool count_pull);
 
 // ---- push.cpp ----

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "api/errors.h"
+#include "api/host_check.h"
 #include "config/local_socket.h"
 #include "storage/kv/committer.h"
 
@@ -46,6 +47,14 @@ std::optional<TlsOptions> tls_options(const config::ListenerSettings::Tls& tls) 
   return options;
 }
 
+TrustedProxies trusted_proxies(const std::vector<std::string>& texts) {
+  std::vector<IpNetwork> networks;
+  for (const std::string& text : texts) {
+    if (const auto network = IpNetwork::parse(text)) networks.push_back(*network);  // load() let no others through
+  }
+  return TrustedProxies(std::move(networks));
+}
+
 }  // namespace
 
 ServerOptions server_options(const config::Settings& settings) {
@@ -55,13 +64,15 @@ ServerOptions server_options(const config::Settings& settings) {
     if (!address) continue;  // load() let none of these through
     // "localhost" is whatever a resolver says; the settings promise that it is this machine.
     std::string host = address->host == "localhost" ? "127.0.0.1" : address->host;
-    options.listeners.push_back({host, address->port, config::is_loopback(host), tls_options(listener.tls)});
+    options.listeners.push_back({host, address->port, config::is_loopback(host), tls_options(listener.tls),
+                                 trusted_proxies(listener.trusted_proxies)});
   }
   options.local_socket = config::local_socket_of(settings);
   const auto& limits = settings.limits;
   options.io_threads = settings.threads.io;
   options.connections_max = limits.connections;
   options.connections_per_address_max = limits.connections_per_address;
+  options.memory_bytes_max = limits.connection_memory_bytes;
   options.header_bytes_max = limits.header_bytes;
   options.header_timeout = whole_seconds(limits.header_timeout);
   options.idle_timeout = whole_seconds(limits.idle_timeout);
@@ -89,6 +100,11 @@ api::ServiceOptions service_options(const config::Settings& settings) {
   options.tags_per_push_max = settings.limits.tags_per_push;
   options.blob_bytes_max = settings.limits.blob_bytes;
   if (!settings.public_url.empty()) options.allowed_hosts.push_back(host_of(settings.public_url));
+  for (const auto& listener : settings.listeners) {
+    const auto address = config::parse_host_port(listener.address);
+    if (!address || !config::is_loopback(address->host)) continue;
+    options.allowed_hosts.insert(options.allowed_hosts.end(), listener.hosts.begin(), listener.hosts.end());
+  }
   return options;
 }
 
@@ -123,19 +139,33 @@ storage::BallastOptions ballast_options(const config::Settings& settings) {
   return options;
 }
 
+FileShares share_files(std::size_t files_max) {
+  constexpr std::size_t kIndexMax = 512;
+  constexpr std::size_t kReserved = 64;  // the log, the lock, sockets to directories and issuers, what RocksDB writes
+  FileShares shares;
+  shares.index_max = std::clamp<std::size_t>(files_max / 4, 16, kIndexMax);
+  const std::size_t taken = shares.index_max + kReserved;
+  shares.connections_max = std::max<std::size_t>(16, files_max > taken ? (files_max - taken) / 2 : 0);
+  return shares;
+}
+
 ThreadCounts thread_counts(const config::Settings& settings, std::size_t cores) {
   cores = std::max<std::size_t>(1, cores);
   ThreadCounts counts;
   counts.disk = settings.threads.disk != 0 ? settings.threads.disk : std::max<std::size_t>(8, 4 * cores);
+  counts.write = settings.threads.write != 0 ? settings.threads.write : std::max<std::size_t>(8, 4 * cores);
   counts.cpu = settings.threads.cpu != 0 ? settings.threads.cpu : cores;
   return counts;
 }
 
 ListenerGate::ListenerGate(api::Handler& next, const config::Settings& settings, Entropy& entropy)
     : next_(next), entropy_(entropy) {
-  for (const auto& listener : settings.listeners)
-    listeners_.push_back({serves(listener, "registry"), serves(listener, "health"), serves(listener, "metrics")});
-  listeners_.push_back({});  // the local socket serves everything
+  for (const auto& listener : settings.listeners) {
+    Serves all{serves(listener, "registry"), serves(listener, "health"), serves(listener, "metrics"), listener.hosts};
+    if (!all.hosts.empty() && !settings.public_url.empty()) all.hosts.push_back(host_of(settings.public_url));
+    listeners_.push_back(std::move(all));
+  }
+  listeners_.emplace_back();  // the local socket serves everything
 }
 
 asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {
@@ -144,9 +174,13 @@ asio::awaitable<api::Response> ListenerGate::handle(api::Request& request) {
   // Where there is no registry nobody logs in: whoever set such a listener up shows the metrics to all who reach it.
   request.metrics_open = serves.metrics && !serves.registry;
   const bool allowed = is_health_path(path) ? serves.health : path == "/metrics" ? serves.metrics : serves.registry;
-  if (allowed) co_return co_await next_.handle(request);
+  // Probes and scrapes come by address, and change nothing.
+  const bool named = serves.hosts.empty() || is_health_path(path) || path == "/metrics";
+  const Result<void> host = named ? Result<void>() : api::check_host(request, serves.hosts);
+  if (allowed && host) co_return co_await next_.handle(request);
   request.id = make_uuid(entropy_);
-  auto response = api::error_response(make_error(ErrorCode::route_unknown, "this listener does not serve that"), request.id);
+  const Error refused = allowed ? host.error() : make_error(ErrorCode::route_unknown, "this listener does not serve that");
+  auto response = api::error_response(refused, request.id);
   api::add_common_headers(response, request.id, request.target);
   co_return response;
 }

@@ -19,8 +19,16 @@ api::ServiceOptions service_options(const config::Settings& settings);
 registry::RegistryOptions registry_options(const config::Settings& settings);
 storage::BallastOptions ballast_options(const config::Settings& settings);
 
+/// Of the descriptors that the process may have, so that connections never take what the index needs to go on.
+struct FileShares {
+  std::size_t index_max = 0;
+  std::size_t connections_max = 0;  ///< each with a file that it pulls or pushes
+};
+FileShares share_files(std::size_t files_max);
+
 struct ThreadCounts {
   std::size_t disk = 8;
+  std::size_t write = 8;
   std::size_t cpu = 1;
 };
 ThreadCounts thread_counts(const config::Settings& settings, std::size_t cores);
@@ -37,6 +45,7 @@ class ListenerGate final : public api::Handler {
     bool registry = true;
     bool health = true;
     bool metrics = true;
+    std::vector<std::string> hosts = {};  ///< that requests may name; empty: any
   };
   api::Handler& next_;
   Entropy& entropy_;

@@ -133,6 +133,7 @@ void IoThread::begin_session(Accepted accepted) {
   if (!accepted.local_uid) tune_tcp(descriptor, environment_.options.rate_window);
   auto session = std::make_shared<Session>(std::move(socket), std::move(accepted), environment_, state_);
   state_->busy.push_back(*session);
+  state_->unproven_count.fetch_add(1, std::memory_order_relaxed);
   auto ended = [session](const std::exception_ptr& thrown) {
     // A stray exception ends its connection and nothing else.
     if (thrown) {
@@ -149,17 +150,21 @@ void IoThread::begin_session(Accepted accepted) {
   asio::co_spawn(state_->io, session->run(), std::move(ended));
 }
 
-bool IoThread::close_oldest_idle() {
+bool IoThread::close_oldest() {
   auto& closing = state_->closing_count;
-  if (closing.fetch_add(1) >= state_->idle_count.load(std::memory_order_relaxed)) {
+  if (closing.fetch_add(1) >= dispensable()) {
     closing.fetch_sub(1);
     return false;
   }
   asio::post(state_->io, [state = state_.get()] {
-    for (auto& session : state->idle) {
-      if (!session.idle()) continue;  // Its next request just came, or it is being closed.
-      session.cut();
-      break;
+    // An idle one may have its next request just now, and either may be on its way out.
+    const auto idle = std::find_if(state->idle.begin(), state->idle.end(), [](Session& each) { return each.idle(); });
+    const auto unproven =
+        std::find_if(state->busy.begin(), state->busy.end(), [](Session& each) { return each.unproven(); });
+    if (idle != state->idle.end()) {
+      idle->cut();
+    } else if (unproven != state->busy.end()) {
+      unproven->cut();
     }
     state->closing_count.fetch_sub(1);
   });

@@ -32,7 +32,8 @@ struct ThreadState {
   List idle;                         ///< between two requests, oldest first
   std::atomic<std::size_t> sessions{0};       ///< also those that are on their way from the acceptor
   std::atomic<std::size_t> idle_count{0};
-  std::atomic<std::size_t> closing_count{0};  ///< idle sessions that the acceptor has asked to be closed
+  std::atomic<std::size_t> unproven_count{0};  ///< sessions, idle or not, that have not sent a whole head yet
+  std::atomic<std::size_t> closing_count{0};   ///< sessions that the acceptor has asked to be closed
 
   void begin_idle(Session& session);
   void end_idle(Session& session);
@@ -58,10 +59,14 @@ class IoThread {
   void start();
   /// Takes a connection over.
   void adopt(Accepted accepted);
-  std::size_t idle() const { return state_->idle_count.load(std::memory_order_relaxed); }
+  /// How many connections nobody would miss: idle ones, and those that have not asked for anything yet.
+  std::size_t dispensable() const {
+    return state_->idle_count.load(std::memory_order_relaxed) + state_->unproven_count.load(std::memory_order_relaxed);
+  }
   std::size_t sessions() const { return state_->sessions.load(std::memory_order_relaxed); }
-  /// Asks for the oldest idle connection to be closed. False: there is none that is not being closed already.
-  bool close_oldest_idle();
+  /// Asks for the oldest idle connection to be closed, or else for the oldest that has not come to its first request: a
+  /// good client needs a moment for it. False: there is none that is not being closed already.
+  bool close_oldest();
   /// Idle connections close now, the others after their running request.
   void drain();
   /// Ends all connections; what a handler still does runs to its end.

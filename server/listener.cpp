@@ -79,7 +79,7 @@ void turn_away(const Descriptor& descriptor, std::string_view reason, unsigned s
 Acceptor::Acceptor(const ServerOptions& options, const Tls& tls, std::vector<std::unique_ptr<IoThread>>& threads,
                    std::shared_ptr<ConnectionCounts> counts)
     : options_(options),
-      connections_max_(options.connections_max),
+      connections_max_(std::min(options.connections_max, options.connections_cap)),
       connections_per_address_max_(options.connections_per_address_max),
       tls_(tls),
       threads_(threads),
@@ -238,7 +238,11 @@ void Acceptor::refuse(const Descriptor& descriptor, std::size_t listener, Reject
 }
 
 void Acceptor::take(Descriptor descriptor, const tcp::endpoint& peer, std::size_t listener) {
-  if (counts_->from(peer.address()) >= connections_per_address_max_.load(std::memory_order_relaxed)) {
+  const std::string address = text_of(peer.address());
+  const auto parsed = IpAddress::parse(address);
+  const bool proxied = parsed && options_.listeners[listener].trusted_proxies.trusts(*parsed);
+  // Whom a trusted proxy brings is told apart by what it says of them; how many they are is for its own limits.
+  if (!proxied && counts_->from(peer.address()) >= connections_per_address_max_.load(std::memory_order_relaxed)) {
     return refuse(descriptor, listener, Rejection::address);
   }
   if (counts_->total() >= connections_max_.load(std::memory_order_relaxed) && !make_room()) {
@@ -247,7 +251,8 @@ void Acceptor::take(Descriptor descriptor, const tcp::endpoint& peer, std::size_
   Accepted accepted;
   accepted.descriptor = std::move(descriptor);
   accepted.family = peer.address().is_v6() ? AF_INET6 : AF_INET;
-  accepted.peer_address = text_of(peer.address());
+  accepted.peer_address = address;
+  accepted.proxied = proxied;
   accepted.listener = listener;
   accepted.slot = counts_->take(peer.address());
   accepted.counted = metrics_.opened(listener);
@@ -280,11 +285,11 @@ void Acceptor::hand_over(Accepted accepted) {
   (*least)->adopt(std::move(accepted));
 }
 
-/// Closes an idle connection, on the thread that has the most of them.
+/// Closes a connection that nobody would miss, on the thread that has the most of them.
 bool Acceptor::make_room() {
   const auto most = std::max_element(threads_.begin(), threads_.end(),
-                                     [](const auto& a, const auto& b) { return a->idle() < b->idle(); });
-  return (*most)->close_oldest_idle();
+                                     [](const auto& a, const auto& b) { return a->dispensable() < b->dispensable(); });
+  return (*most)->close_oldest();
 }
 
 /// No descriptor is left. Without this the waiting client stays in the queue and wakes us without end.

@@ -148,6 +148,11 @@ int serve(const cli::ServeCall& call) {
 
   server::ServiceManager manager(call.sources.environment, ::getpid());
   auto server_options = server::server_options(settings);
+  const server::FileShares files = server::share_files(files_max);
+  server_options.connections_cap = files.connections_max;
+  if (files.connections_max < settings.limits.connections)
+    log::warning("there are descriptors for fewer connections than the settings allow; raise the limit of open files",
+                 {{"open_files_max", files_max}, {"connections_max", files.connections_max}});
   auto passed = server::passed_sockets(call.sources.environment, ::getpid());
   if (!passed) return fail(passed.error());
   if (auto adopted = server::adopt_sockets(*passed, server_options.listeners); !adopted) return fail(adopted.error());
@@ -166,11 +171,13 @@ int serve(const cli::ServeCall& call) {
   }
   const auto threads = server::thread_counts(settings, std::thread::hardware_concurrency());
   Pool disk_pool("disk", threads.disk);
+  Pool write_pool("write", threads.write);
   Pool cpu_pool("cpu", threads.cpu);
   registry::BufferPool buffers(settings.limits.body_buffers_bytes);
   auto cache = registry::make_answer_cache(settings.cache.manifests_bytes);
   server::tell_build(BERTH_VERSION, BERTH_REVISION, kv::rocksdb_version());
   const auto disk_pool_watched = server::watch_pool(disk_pool);
+  const auto write_pool_watched = server::watch_pool(write_pool);
   const auto cpu_pool_watched = server::watch_pool(cpu_pool);
   storage::Ballast ballast(storage::measured_file_system(), server::ballast_options(settings));
 
@@ -214,6 +221,7 @@ int serve(const cli::ServeCall& call) {
   index.directory = std::filesystem::path(data->path()) / "index";
   index.block_cache_bytes = settings.data.block_cache_bytes;
   index.statistics = settings.metrics.enabled;
+  index.open_files_max = static_cast<int>(files.index_max);
   index.on_background_error = [](std::string reason) {
     log::error("the index stopped taking writes", {{"reason", reason}});
   };
@@ -238,7 +246,7 @@ int serve(const cli::ServeCall& call) {
   auto registry_options = server::registry_options(settings);
   registry_options.pause = switches.pause();
   auto opened = registry::open_registry(
-      {*store, *committer, *blobs, ballast, disk_pool, cpu_pool, buffers, clock, entropy}, cache,
+      {*store, *committer, *blobs, ballast, disk_pool, write_pool, cpu_pool, buffers, clock, entropy}, cache,
       std::move(registry_options));
   if (!opened) return fail(opened.error());
   registry = *std::move(opened);

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
-#include <spdlog/spdlog.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <span>
 
 #include "server/request_head.h"
 
@@ -51,22 +51,20 @@ bool is_warm(int file, std::uint64_t begin, std::uint64_t end) {
   return page_is_warm(file, end - 1);
 }
 
-/// Brings the bytes into the page cache. Blocks. False: they cannot be read.
-bool read_through(int file, std::uint64_t begin, std::uint64_t end) {
+/// Brings the bytes into the page cache. Blocks.
+Result<void> read_through(const storage::OpenBlob& file, std::uint64_t begin, std::uint64_t end) {
   // Advice only: reading below does the work either way.
-  (void)::posix_fadvise(file, static_cast<off_t>(begin), static_cast<off_t>(end - begin + kReadAheadBytes),
+  (void)::posix_fadvise(file.fd.get(), static_cast<off_t>(begin), static_cast<off_t>(end - begin + kReadAheadBytes),
                         POSIX_FADV_WILLNEED);
   constexpr std::size_t kScratchBytes = 256 << 10;
   const auto scratch = std::make_unique_for_overwrite<std::byte[]>(kScratchBytes);
   while (begin < end) {
-    const auto bytes =
-        ::pread(file, scratch.get(), std::min<std::uint64_t>(kScratchBytes, end - begin), static_cast<off_t>(begin));
-    if (bytes < 0 && errno == EINTR) continue;
-    if (bytes < 0) return false;
-    if (bytes == 0) return true;  // Shorter than it was: sendfile will meet the same end.
-    begin += static_cast<std::uint64_t>(bytes);
+    const std::span piece(scratch.get(), std::min<std::uint64_t>(kScratchBytes, end - begin));
+    BERTH_TRY(const std::size_t bytes, file.files->read_at(file.fd.get(), piece, begin));
+    if (bytes == 0) break;  // Shorter than it was: sendfile will meet the same end.
+    begin += bytes;
   }
-  return true;
+  return {};
 }
 
 }  // namespace
@@ -177,11 +175,12 @@ asio::awaitable<ResponseWriter::End> ResponseWriter::send_slice(const api::FileS
         turn_ = 0;
         break;
       case Wire::Outcome::ended:
-        spdlog::error("a stored file ends at byte {} where {} were promised; the answer is cut off", offset, end);
+        failure_ = fmt::format("it ends at byte {} where {} were promised", offset, end);
         co_return End::unreadable;
       case Wire::Outcome::unreadable:
-        spdlog::error("a stored file cannot be read at byte {}: {}; the answer is cut off", offset,
-                      std::strerror(errno));
+        failure_ = fmt::format("at byte {}: {}", offset, std::strerror(errno));
+        // Once more by the way that counts errors; what it says does not matter.
+        (void)co_await warm_up(slice, offset, warm_until);
         co_return End::unreadable;
       case Wire::Outcome::broken:
         co_return End::peer_gone;
@@ -191,11 +190,15 @@ asio::awaitable<ResponseWriter::End> ResponseWriter::send_slice(const api::FileS
 }
 
 asio::awaitable<bool> ResponseWriter::warm_up(const api::FileSlice& slice, std::uint64_t begin, std::uint64_t end) {
+  const auto since = std::chrono::steady_clock::now();
   // The job owns the file: this coroutine may be gone when it runs.
-  auto job = [file = slice.file, begin, end] { return read_through(file->fd.get(), begin, end); };
-  const bool read = co_await offload(disk_pool_, std::move(job));
-  if (!read) spdlog::error("a stored file cannot be read between bytes {} and {}; the answer is cut off", begin, end);
-  co_return read;
+  auto job = [file = slice.file, begin, end] { return read_through(*file, begin, end); };
+  const Result<void> read = co_await offload(disk_pool_, std::move(job));
+  disk_wait_ += std::chrono::steady_clock::now() - since;
+  if (!read && failure_.empty()) {
+    failure_ = fmt::format("between bytes {} and {}: {}", begin, end, read.error().log_detail);
+  }
+  co_return read.has_value();
 }
 
 std::string format_response_head(const api::Response& response, std::string_view date, bool close) {

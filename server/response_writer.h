@@ -4,6 +4,7 @@
 // first, and what is cold is read by the disk pool before it is sent.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -30,6 +31,10 @@ class ResponseWriter {
   asio::awaitable<End> write(std::string_view head, const std::vector<api::BodyPart>* body);
   /// Bytes of the body that the kernel took.
   std::uint64_t body_bytes() const { return body_bytes_; }
+  /// What it waited for the disk to read what was to be sent.
+  std::chrono::steady_clock::duration disk_wait() const { return disk_wait_; }
+  /// Of what ended as unreadable: what could not be read, and why.
+  const std::string& failure() const { return failure_; }
 
  private:
   asio::awaitable<End> write_memory();
@@ -48,6 +53,8 @@ class ResponseWriter {
   std::size_t part_ = 0;
   std::uint64_t offset_ = 0;  ///< bytes of body[part] that were sent
   std::uint64_t body_bytes_ = 0;
+  std::chrono::steady_clock::duration disk_wait_{};
+  std::string failure_;
   std::uint64_t turn_ = 0;  ///< bytes sent since others of the thread had theirs; less than a turn
 };
 

@@ -21,7 +21,8 @@ class TcpServer final : public Server {
   TcpServer(ServerOptions options, api::Handler& handler, registry::BufferPool& buffers, Pool& disk_pool, Entropy& entropy,
             std::atomic<std::int64_t>& heartbeat_ms)
       : tls_(tls_of(options)),
-        environment_{std::move(options), handler, buffers, disk_pool, tls_, entropy},
+        memory_(options.memory_bytes_max),
+        environment_{std::move(options), handler, buffers, disk_pool, tls_, entropy, memory_},
         thread_count_(environment_.options.io_threads > 0 ? environment_.options.io_threads
                                                           : std::max(1U, std::thread::hardware_concurrency())),
         heartbeats_(thread_count_, heartbeat_ms),
@@ -63,7 +64,7 @@ class TcpServer final : public Server {
 
   std::size_t connections() const override { return counts_->total(); }
   void set_limits(const ServerLimits& limits) override {
-    acceptor_.set_limits(limits.connections_max, limits.connections_per_address_max);
+    acceptor_.set_limits(std::min(limits.connections_max, environment_.options.connections_cap), limits.connections_per_address_max);
     drain_timeout_.store(limits.drain_timeout);
   }
   void reload_certificates() override { tls_.reload(); }
@@ -81,6 +82,7 @@ class TcpServer final : public Server {
   }
 
   Tls tls_;
+  MemoryBudget memory_;
   const Environment environment_;
   const std::size_t thread_count_;
   Heartbeats heartbeats_;

@@ -14,6 +14,7 @@
 #include "base/env.h"
 #include "base/task.h"
 #include "registry/buffer.h"
+#include "server/forwarded.h"
 #include "server/tls_options.h"
 
 namespace berth::server {
@@ -23,6 +24,7 @@ struct ListenerOptions {
   std::uint16_t port = 5000;  ///< 0: the kernel chooses; see Server::ports()
   bool loopback = true;       ///< trusted because only this machine reaches it
   std::optional<TlsOptions> tls = std::nullopt;
+  TrustedProxies trusted_proxies = {};  ///< whose word counts about who the client is
   int passed_socket = -1;  ///< listens already at that address and is taken over; -1: there is none
 };
 
@@ -33,8 +35,12 @@ struct ServerOptions {
   std::string local_socket = {};
   std::size_t io_threads = 0;  ///< 0: one per core
   std::size_t connections_max = 16'384;
-  std::size_t connections_per_address_max = 4'096;  ///< loopback is exempt
+  std::size_t connections_cap = SIZE_MAX;   ///< as many as there are descriptors for; no limit goes beyond
+  std::size_t connections_per_address_max = 1'024;  ///< loopback and trusted proxies are exempt
   std::size_t header_bytes_max = 32 << 10;
+  /// What all connections together may hold in memory of heads beyond 4 KiB each and of answers beyond 8 KiB each, files
+  /// not among it; who needs more is answered 503.
+  std::size_t memory_bytes_max = 128 << 20;
   std::chrono::seconds header_timeout{10};
   std::chrono::seconds idle_timeout{150};
   std::chrono::seconds rate_window{30};        ///< a peer that moves less than rate_bytes in this time of waiting is let go

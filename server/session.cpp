@@ -7,9 +7,11 @@
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/post.hpp>
 #include <exception>
+#include <utility>
 
 #include "api/http_metrics.h"
 #include "base/json_text.h"
+#include "base/log.h"
 #include "server/io_thread.h"
 #include "server/second_opinion.h"
 #include "server/tls_stream.h"
@@ -23,6 +25,8 @@ constexpr std::size_t kReadBytes = SpareBlocks::kSize;
 /// the reset that unread bytes cause.
 constexpr auto kLingerTime = std::chrono::seconds(2);
 constexpr std::uint64_t kLingerBytesMax = 32 << 20;
+/// What each answer may hold in memory without asking the budget of all: nearly all answers.
+constexpr std::size_t kAnswerBytesFree = 8 << 10;
 /// The remainder of a body that nobody wanted comes within this time, or the connection closes.
 constexpr auto kRemainderTime = std::chrono::seconds(5);
 
@@ -89,6 +93,11 @@ asio::awaitable<void> Session::run() {
   if (next == Next::linger) co_await linger();
 }
 
+/// Has the client's certificate not ended since the handshake, and does its listener still trust the same authorities?
+bool Session::is_vouched_for() const {
+  return SystemClock().wall() < vouched_until_ && environment_.tls.context(accepted_.listener)->scope() == vouched_scope_;
+}
+
 asio::awaitable<Session::Next> Session::secure() {
   // Until the client says something there is nothing to keep for it.
   if (!co_await wait_for_request()) co_return Next::close;
@@ -131,6 +140,10 @@ asio::awaitable<Session::Next> Session::shake_hands(std::shared_ptr<TlsStream> s
   count_handshake(stream->is_1_3(), stream->resumed(), std::chrono::steady_clock::now() - begun);
   if (stream->resumed()) counters.resumed.fetch_add(1, std::memory_order_relaxed);
   client_certificate_ = stream->client_certificate();
+  if (client_certificate_) {
+    vouched_until_ = stream->client_certificate_end();
+    vouched_scope_ = stream->context().scope();
+  }
   secure_ = true;
   wire_.secure(std::move(stream));
   co_return Next::request;
@@ -170,6 +183,7 @@ asio::awaitable<bool> Session::wait_for_request() {
 asio::awaitable<Session::Next> Session::read_and_serve() {
   const auto bytes_max = environment_.options.header_bytes_max;
   RequestHeadParser parser(HeadLimits{bytes_max, HeadLimits{}.fields_max});
+  MemoryBudget::Share memory(environment_.memory);
   for (;;) {
     if (input_.size() > 0) {
       const auto progress = parser.advance(unread());
@@ -179,7 +193,12 @@ asio::awaitable<Session::Next> Session::read_and_serve() {
       }
     }
     // The parser refuses what reaches bytes_max, so there is room.
-    const auto room = input_.prepare(std::min(bytes_max - input_.size(), std::max(kReadBytes, input_.size())));
+    const std::size_t wanted = std::min(bytes_max - input_.size(), std::max(kReadBytes, input_.size()));
+    if (input_.size() >= kReadBytes && !memory.take(wanted)) {
+      const HeadRefusal crowded{503, "too many long requests are being received at once; try again"};
+      co_return co_await refuse(crowded, parser.line(unread()));
+    }
+    const auto room = input_.prepare(wanted);
     const auto io = wire_.read({static_cast<std::byte*>(room.data()), room.size()});
     input_.commit(io.bytes);
     if (io.outcome == Wire::Outcome::moved) continue;
@@ -191,6 +210,9 @@ asio::awaitable<Session::Next> Session::read_and_serve() {
     const HeadRefusal late{408, "the request header came too slowly"};
     co_return co_await refuse(late, parser.line(unread()));
   }
+  memory.give_back();
+  // A new connection begins with a new handshake, which says what is wrong.
+  if (client_certificate_ && !is_vouched_for()) co_return Next::close;
   co_return co_await serve(parser);
 }
 
@@ -201,6 +223,10 @@ api::Request Session::make_request(const RequestHead& head) const {
   request.target = head.target;
   for (const auto& [name, value] : head.fields) request.headers.add(std::string(name), std::string(value));
   request.peer_address = accepted_.peer_address;
+  if (accepted_.proxied) {
+    auto client = environment_.options.listeners[accepted_.listener].trusted_proxies.client_of(request.headers);
+    if (client) request.via = std::exchange(request.peer_address, *std::move(client));
+  }
   request.listener = accepted_.listener;
   request.local_uid = accepted_.local_uid;
   request.loopback_listener = !request.local_uid && environment_.options.listeners[accepted_.listener].loopback;
@@ -213,7 +239,7 @@ api::Request Session::make_request(const RequestHead& head) const {
 
 asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   const auto begun = now_;
-  ++requests_;
+  if (requests_++ == 0) thread_->unproven_count.fetch_sub(1, std::memory_order_relaxed);
   const auto head = parser.head(unread());
   check_second_opinion(unread().substr(0, parser.size()), head);
   auto request = make_request(head);
@@ -226,8 +252,13 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   request.body = &body;
   wire_.begin_rate();
   handling_ = true;
-  const auto response = co_await handle(request);
+  auto response = co_await handle(request);
   handling_ = false;
+  // However slowly they are read: answers that are being sent hold no more than this together.
+  MemoryBudget::Share memory(environment_.memory);
+  if (const std::size_t held = response.memory_bytes(); held > kAnswerBytesFree && !memory.take(held)) {
+    response = error_response(503, "too many large answers are being sent at once; try again", request.id, request.target);
+  }
   api::Outcome outcome{.received = body.received(), .until_answer = std::chrono::steady_clock::now() - begun};
   request.timeline.client_wait = body.client_wait();
   request.timeline.memory_wait = body.memory_wait();
@@ -239,14 +270,22 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   }
 
   if (!body.complete()) body.discard_arrived();
-  const bool keep = !client_closes && !response.close && !thread_->draining && !wire_.timed_out() &&
+  const bool keep = !client_closes && !response.close && !body.overrun() && !thread_->draining && !wire_.timed_out() &&
                     (body.complete() || body.remainder_is_short());
-  const auto end = co_await send(response, request.method != api::Method::head, !keep, outcome.sent);
+  ResponseWriter writer(wire_, environment_.disk_pool);
+  const auto end = co_await send(writer, response, request.method != api::Method::head, !keep);
+  outcome.sent = writer.body_bytes();
+  outcome.disk_wait = writer.disk_wait();
   outcome.complete = end == ResponseWriter::End::complete;
+  outcome.unreadable = end == ResponseWriter::End::unreadable;
   now_ = std::chrono::steady_clock::now();
   outcome.elapsed = now_ - begun;
   environment_.handler.finished(request, response, outcome);
-  if (end == ResponseWriter::End::unreadable && response.on_unreadable) response.on_unreadable();
+  if (end == ResponseWriter::End::unreadable) {
+    log::event(log::Level::error, "a stored file cannot be read; the answer is cut off",
+               {{"request_id", request.id}, {"path", request.path()}, {"why", writer.failure()}});
+    if (response.on_unreadable) response.on_unreadable();
+  }
   if (end != ResponseWriter::End::complete) {
     reset_ = true;  // Nothing that is still on its way may look like the end of the body.
     co_return Next::close;
@@ -274,18 +313,15 @@ asio::awaitable<api::Response> Session::handle(api::Request& request) {
   co_return error_response(500, "internal error", request.id, request.target);
 }
 
-asio::awaitable<ResponseWriter::End> Session::send(const api::Response& response, bool with_body, bool close,
-                                                   std::uint64_t& body_bytes) {
+asio::awaitable<ResponseWriter::End> Session::send(ResponseWriter& writer, const api::Response& response,
+                                                   bool with_body, bool close) {
   const auto head = format_response_head(response, thread_->date.now(), close);
   if (head.empty()) {
     spdlog::error("an answer with status {} has a header field that may not be sent", response.status);
-    co_return ResponseWriter::End::unreadable;
+    co_return ResponseWriter::End::peer_gone;
   }
   const bool bodiless = !with_body || response.status == 204 || response.status == 304;
-  ResponseWriter writer(wire_, environment_.disk_pool);
-  const auto end = co_await writer.write(head, bodiless ? nullptr : &response.body);
-  body_bytes = writer.body_bytes();
-  co_return end;
+  co_return co_await writer.write(head, bodiless ? nullptr : &response.body);
 }
 
 asio::awaitable<Session::Next> Session::refuse(HeadRefusal refusal, RequestLine line) {
@@ -295,8 +331,8 @@ asio::awaitable<Session::Next> Session::refuse(HeadRefusal refusal, RequestLine 
   }
   const auto response = error_response(refusal.status, refusal.reason, id, line.target);
   api::count_refused(refusal.status);
-  std::uint64_t body_bytes = 0;
-  const auto end = co_await send(response, line.method != "HEAD", true, body_bytes);
+  ResponseWriter writer(wire_, environment_.disk_pool);
+  const auto end = co_await send(writer, response, line.method != "HEAD", true);
   co_return end == ResponseWriter::End::complete ? Next::linger : Next::close;
 }
 
@@ -316,6 +352,7 @@ asio::awaitable<void> Session::linger() {
 
 void Session::end() {
   if (std::exchange(idle_, false)) thread_->end_idle(*this);
+  if (requests_ == 0) thread_->unproven_count.fetch_sub(1, std::memory_order_relaxed);
   unlink();
   wire_.close(reset_);
   thread_->sessions.fetch_sub(1, std::memory_order_relaxed);

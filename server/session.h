@@ -10,6 +10,7 @@
 #include <string>
 
 #include "api/http.h"
+#include "base/memory_budget.h"
 #include "server/body_reader.h"
 #include "server/connection_counts.h"
 #include "server/connection_metrics.h"
@@ -29,6 +30,7 @@ struct Environment {
   Pool& disk_pool;
   Tls& tls;
   Entropy& entropy;
+  MemoryBudget& memory;  ///< of heads and answers beyond what each connection may hold anyway
 };
 
 struct ThreadState;
@@ -38,6 +40,7 @@ struct Accepted {
   Descriptor descriptor;
   int family = 0;  ///< AF_INET, AF_INET6 or AF_UNIX
   std::string peer_address;
+  bool proxied = false;      ///< it is a trusted proxy's
   std::size_t listener = 0;  ///< the local socket counts as one after the listeners
   std::optional<uid_t> local_uid = std::nullopt;  ///< of the local socket: who is there
   ConnectionSlot slot;
@@ -59,6 +62,8 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   void check(SteadyTime now) { wire_.check(now); }
   /// Between two requests, or before the first, with nothing arrived.
   bool idle() const { return idle_ && !wire_.over() && wire_.readable() == 0; }
+  /// It has not sent a whole head yet, and is not being closed.
+  bool unproven() const { return requests_ == 0 && !wire_.over(); }
   void cut() { wire_.cut(); }
   /// After run(), however it ended.
   void end();
@@ -75,13 +80,14 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   asio::awaitable<Next> serve(const RequestHeadParser& parser);
   asio::awaitable<api::Response> handle(api::Request& request);
   asio::awaitable<Next> refuse(HeadRefusal refusal, RequestLine line = {});
-  asio::awaitable<ResponseWriter::End> send(const api::Response& response, bool with_body, bool close,
-                                            std::uint64_t& body_bytes);
+  asio::awaitable<ResponseWriter::End> send(ResponseWriter& writer, const api::Response& response, bool with_body,
+                                            bool close);
   asio::awaitable<void> linger();
   api::Request make_request(const RequestHead& head) const;
   std::function<void()> make_interrupter();
   void interrupt(std::uint64_t request);
   std::string_view unread() const;
+  bool is_vouched_for() const;
 
   const std::shared_ptr<ThreadState> thread_;  ///< first, so that the socket goes before its io_context
   const Environment& environment_;
@@ -90,6 +96,8 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   Input input_;
   bool secure_ = false;
   std::shared_ptr<const api::ClientCertificate> client_certificate_;
+  WallTime vouched_until_{};   ///< of client_certificate_
+  std::string vouched_scope_;  ///< likewise: what its listener asked for then
   std::uint64_t requests_ = 0;  ///< so that a late interrupter does not hit the next one
   /// When something of this connection last began or ended: its head was there, its answer was sent. Asked once for all
   /// that counts from there, for the clock costs more than most of that.

@@ -142,6 +142,7 @@ bool use(SSL_CTX* context, const Certificate& certificate) {
 Result<std::shared_ptr<const TlsContext>> TlsContext::make(Parts parts) {
   auto made = std::make_shared<TlsContext>();
   made->tickets_ = parts.tickets;
+  made->scope_ = parts.scope;
   auto certificates = std::move(parts.certificates);
   for (auto& certificate : certificates) BERTH_CHECK(made->add(std::move(certificate), parts));
   return std::shared_ptr<const TlsContext>(std::move(made));

@@ -35,6 +35,8 @@ class TlsContext {
   /// Null: out of memory.
   SslPtr accept(int descriptor, RecordBio& records) const;
   const std::vector<CertificateStatus>& certificates() const { return statuses_; }
+  /// Changes with whom it asks for certificates of which authorities.
+  const std::string& scope() const { return scope_; }
 
  private:
   static int choose_certificate(SSL* connection, int* alert, void* self);
@@ -44,6 +46,7 @@ class TlsContext {
   std::vector<SslContextPtr> contexts_;  ///< one for each set of names; the first is the default
   std::map<std::string, SSL_CTX*, std::less<>> by_name_;      ///< "registry.example.com", "*.example.com"
   std::vector<CertificateStatus> statuses_;
+  std::string scope_;
   std::shared_ptr<TicketKeys> tickets_;
 };
 

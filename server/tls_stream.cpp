@@ -141,4 +141,6 @@ std::shared_ptr<const api::ClientCertificate> TlsStream::client_certificate() co
   return found;
 }
 
+WallTime TlsStream::client_certificate_end() const { return not_after(*SSL_get0_peer_certificate(ssl_.get())); }
+
 }  // namespace berth::server

@@ -53,6 +53,9 @@ class TlsStream {
   bool is_1_3() const;
   /// What the peer proved to be; null without a certificate.
   std::shared_ptr<const api::ClientCertificate> client_certificate() const;
+  /// Until when that certificate is valid; of a peer that has one.
+  WallTime client_certificate_end() const;
+  const TlsContext& context() const { return *context_; }
 
  private:
   enum class Next : std::uint8_t { read, write, ended, broken };

@@ -113,7 +113,7 @@ Task<Json> read_object(Context& context) {
     BERTH_CO_TRY(const registry::Buffer buffer, co_await request.body->next());
     if (buffer.size() == 0) break;
     if (buffer.size() > kBodyMax - body.size()) co_return too_large();
-    if (!memory.take(buffer.size())) {
+    if (!take_for_form(memory, body.size(), buffer.size())) {
       co_return make_error(ErrorCode::unavailable, "too many requests are being received at once; try again");
     }
     body += as_text(buffer.bytes());

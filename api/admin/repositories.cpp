@@ -10,7 +10,7 @@ Task<Response> list_visible_repositories(Context& context) {
   BERTH_CO_TRY(auto asked, page_asked(context));
   const auto visibility = context.policy.catalog_visibility(context.principal);
   BERTH_CO_TRY(const auto page,
-               co_await context.registry().list_repositories(visibility, asked.n, std::move(asked.last)));
+               co_await context.registry().list_repositories(context.actor, visibility, asked.n, std::move(asked.last)));
   Out items = Out::array();
   for (const std::string& name : page.names) items.push_back(Out{{"name", name}});
   co_return json_answer(200, page_of(std::move(items), page.more && !page.names.empty() ? page.names.back() : ""));

@@ -104,7 +104,7 @@ Response answer_ranges(const Context& context, const registry::BlobContent& cont
 // A body of the right length stands for the GET's; the session leaves it out, so it has no bytes behind it.
 Task<Response> head_blob(Context& context) {
   BERTH_CO_TRY(const std::uint64_t size,
-               co_await context.registry().blob_size(context.repository(), context.digest()));
+               co_await context.registry().blob_size(context.actor, context.repository(), context.digest()));
   BERTH_CO_TRY(auto conditional, answer_conditions(context));
   if (conditional) co_return *std::move(conditional);
   // Range is for GET alone (RFC 9110 §14.2).
@@ -113,7 +113,7 @@ Task<Response> head_blob(Context& context) {
 
 Task<Response> get_blob(Context& context) {
   BERTH_CO_TRY(const registry::BlobContent content,
-               co_await context.registry().open_blob(context.repository(), context.digest()));
+               co_await context.registry().open_blob(context.actor, context.repository(), context.digest()));
   BERTH_CO_TRY(auto conditional, answer_conditions(context));
   if (conditional) co_return *std::move(conditional);
   Response response = answer_ranges(context, content);

@@ -36,7 +36,8 @@ Task<Response> list_repositories(Context& context) {
                page_size(context.query, context.options.catalog_page_default, context.options.page_entries_max));
   const auto visibility = context.policy.catalog_visibility(context.principal);
   std::string last(context.query.get("last").value_or(""));
-  BERTH_CO_TRY(const auto page, co_await context.registry().list_repositories(visibility, n, std::move(last)));
+  BERTH_CO_TRY(const auto page,
+               co_await context.registry().list_repositories(context.actor, visibility, n, std::move(last)));
   std::string body = R"({"repositories":)";
   append_json_array(body, page.names);
   body += '}';
@@ -50,7 +51,8 @@ Task<Response> list_tags(Context& context) {
                page_size(context.query, context.options.page_entries_max, context.options.page_entries_max));
   std::string last(context.query.get("last").value_or(""));
   // n=0 asks too: an unknown repository is a 404 whatever the page.
-  BERTH_CO_TRY(const auto page, co_await context.registry().list_tags(context.repository(), n, std::move(last)));
+  BERTH_CO_TRY(const auto page,
+               co_await context.registry().list_tags(context.actor, context.repository(), n, std::move(last)));
   std::string body = R"({"name":)";
   append_json_string(body, context.repository().text());
   body += R"(,"tags":)";
@@ -75,7 +77,7 @@ Task<Response> list_referrers(Context& context) {
   const bool filtered = !types.empty();
   std::string cursor(context.query.get("last").value_or(""));
   BERTH_CO_TRY(const auto page,
-               co_await context.registry().list_referrers(context.repository(), context.target.subject,
+               co_await context.registry().list_referrers(context.actor, context.repository(), context.target.subject,
                                                           std::move(types), n, bytes_max, std::move(cursor)));
   std::string body = R"({"schemaVersion":2,"mediaType":")";
   body += kIndexType;

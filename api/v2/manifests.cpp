@@ -96,7 +96,7 @@ Task<registry::PutManifestRequest> read_push(Context& context, MemoryBudget::Sha
 
 Task<Response> get_manifest(Context& context) {
   const bool count_pull = !context.is_head();
-  BERTH_CO_TRY(const auto manifest, co_await context.registry().get_manifest(context.repository(),
+  BERTH_CO_TRY(const auto manifest, co_await context.registry().get_manifest(context.actor, context.repository(),
                                                                              context.reference(), count_pull));
   Response response;
   switch (check_read(context.request.headers, manifest->digest)) {

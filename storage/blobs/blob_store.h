@@ -48,6 +48,7 @@ struct StagedUpload {
 struct OpenBlob {
   Fd fd;
   std::uint64_t size = 0;
+  FileSystem* files = &posix_file_system();  ///< to be read through, but for what is in memory already; outlives it
 };
 
 /// Thread-safe; every call blocks.

@@ -299,6 +299,7 @@ class LocalBlobStore final : public BlobStore {
     }
     blob.fd = std::move(*fd);
     BERTH_TRY(blob.size, files_.file_size(blob.fd.get()));
+    blob.files = &files_;
     return blob;
   }
 

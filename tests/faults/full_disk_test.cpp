@@ -162,12 +162,12 @@ Result<void> put(World& world, const std::string& blob, const std::string& tag) 
 
 std::string get_tag(World& world, const std::string& tag) {
   const auto answer =
-      world.wait(world.registry().get_manifest(repo(), oci::Tag::parse(tag).value(), false));
+      world.wait(world.registry().get_manifest(Actor{}, repo(), oci::Tag::parse(tag).value(), false));
   return answer.has_value() ? (*answer)->bytes : "<" + answer.error().message + ">";
 }
 
 bool readable(World& world, const std::string& blob) {
-  const auto content = world.wait(world.registry().open_blob(repo(), oci::sha256(blob)));
+  const auto content = world.wait(world.registry().open_blob(Actor{}, repo(), oci::sha256(blob)));
   if (!content.has_value()) return false;
   if (content->bytes) return *content->bytes == blob;
   std::string bytes(content->size, '\0');

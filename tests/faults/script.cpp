@@ -215,7 +215,7 @@ std::string read_file(const storage::OpenBlob& file) {
 
 /// The name of what is there, empty for absent, a sentence in brackets for anything else.
 std::string read_blob(World& world, std::string_view repo, std::string_view name) {
-  const auto content = world.wait(world.registry().open_blob(repository(repo), blob_digest(name)));
+  const auto content = world.wait(world.registry().open_blob(Actor{}, repository(repo), blob_digest(name)));
   if (content.failed_with(ErrorCode::blob_unknown)) return "";
   if (!content.has_value()) return "<" + content.error().message + ": " + content.error().log_detail + ">";
   const std::string bytes = content->bytes ? *content->bytes : read_file(*content->file);
@@ -223,7 +223,7 @@ std::string read_blob(World& world, std::string_view repo, std::string_view name
 }
 
 std::string read_manifest(World& world, std::string_view repo, const oci::Reference& reference) {
-  const auto answer = world.wait(world.registry().get_manifest(repository(repo), reference, false));
+  const auto answer = world.wait(world.registry().get_manifest(Actor{}, repository(repo), reference, false));
   if (answer.failed_with(ErrorCode::manifest_unknown)) return "";
   if (!answer.has_value()) return "<" + answer.error().message + ": " + answer.error().log_detail + ">";
   for (const std::string_view name : manifest_names()) {

@@ -82,7 +82,7 @@ Result<void> World::start() {
                                        .writeback_bytes = 8192,
                                        .direct = {.from_bytes = 8192, .chunk_bytes = 8192, .threads = 1}}));
   BERTH_CHECK(committer_.start());
-  BERTH_TRY(registry_, registry::open_registry({parts_.store, committer_, *blobs_, ballast_, disk_pool_, cpu_pool_,
+  BERTH_TRY(registry_, registry::open_registry({parts_.store, committer_, *blobs_, ballast_, disk_pool_, disk_pool_, cpu_pool_,
                                                 buffers_, parts_.clock, entropy_},
                                                cache_, options(parts_)));
   return {};

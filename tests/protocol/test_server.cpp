@@ -127,7 +127,7 @@ class WholeServer final : public TestServer {
     BERTH_CHECK(ballast_.open());
     BERTH_TRY(blobs_, storage::open_local_blob_store(files_, {.directory = folder_.path()}));
     BERTH_CHECK(committer_.start());
-    const registry::RegistryParts parts{*store_,    committer_, *blobs_, ballast_, disk_pool_,
+    const registry::RegistryParts parts{*store_,    committer_, *blobs_, ballast_, disk_pool_, disk_pool_,
                                         cpu_pool_, buffers_,   clock_,  entropy_};
     BERTH_TRY(registry_, registry::open_registry(parts, cache_, setup.registry));
     service_ = api::make_service(setup.service, lifecycle_, system_clock_, entropy_);

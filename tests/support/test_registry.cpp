@@ -80,7 +80,7 @@ void TestRegistry::open() {
   committer_ = std::make_unique<kv::Committer>(*store_, *disk_pool_, kv::CommitterOptions{}, std::move(on_commit),
                                                std::move(on_fatal));
   must(committer_->start(), "start the committer");
-  const registry::RegistryParts parts{*store_,    *committer_, *blobs_, *ballast_, *disk_pool_,
+  const registry::RegistryParts parts{*store_,    *committer_, *blobs_, *ballast_, *disk_pool_, *disk_pool_,
                                       *cpu_pool_, *buffers_,   clock_,  entropy_};
   registry_ = must(registry::open_local_registry(parts, cache_, options_.registry), "open the registry");
 }
@@ -217,14 +217,14 @@ Result<registry::PutManifestDone> TestRegistry::push_image(std::string_view repo
 
 Result<std::string> TestRegistry::pull_blob(std::string_view repository, const oci::Digest& digest) {
   const oci::RepositoryName repository_name = name(repository);
-  BERTH_TRY(const registry::BlobContent content, run(registry_->open_blob(repository_name, digest)));
+  BERTH_TRY(const registry::BlobContent content, run(registry_->open_blob(registry::Actor{}, repository_name, digest)));
   return read_content(content);
 }
 
 Result<std::string> TestRegistry::pull_manifest(std::string_view repository, std::string_view reference) {
   const oci::RepositoryName repository_name = name(repository);
   const oci::Reference what = must(oci::parse_reference(reference), "reference");
-  BERTH_TRY(const auto answer, run(registry_->get_manifest(repository_name, what, true)));
+  BERTH_TRY(const auto answer, run(registry_->get_manifest(registry::Actor{}, repository_name, what, true)));
   return answer->bytes;
 }
 

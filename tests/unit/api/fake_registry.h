@@ -39,7 +39,8 @@ class FakeRegistry final : public registry::Registry {
   int unreadable_reports = 0;
   std::function<void()> superseded;
 
-  Task<registry::BlobContent> open_blob(const oci::RepositoryName&, const oci::Digest& digest) override {
+  Task<registry::BlobContent> open_blob(const registry::Actor&, const oci::RepositoryName&,
+                                        const oci::Digest& digest) override {
     BERTH_CO_CHECK(enter("open_blob"));
     const auto found = blobs.find(digest.to_string());
     if (found == blobs.end()) co_return make_error(ErrorCode::blob_unknown, "no such blob");
@@ -47,16 +48,19 @@ class FakeRegistry final : public registry::Registry {
     content.report_unreadable = [this] { ++unreadable_reports; };
     co_return content;
   }
-  Task<std::uint64_t> blob_size(const oci::RepositoryName&, const oci::Digest& digest) override {
+  Task<std::uint64_t> blob_size(const registry::Actor&, const oci::RepositoryName&,
+                                const oci::Digest& digest) override {
     BERTH_CO_CHECK(enter("blob_size"));
     const auto found = blobs.find(digest.to_string());
     if (found == blobs.end()) co_return make_error(ErrorCode::blob_unknown, "no such blob");
     co_return found->second.size();
   }
-  Task<std::shared_ptr<const registry::ManifestAnswer>> get_manifest(const oci::RepositoryName&,
+  Task<std::shared_ptr<const registry::ManifestAnswer>> get_manifest(const registry::Actor& actor,
+                                                                     const oci::RepositoryName&,
                                                                      const oci::Reference& reference,
                                                                      bool count_pull) override {
     BERTH_CO_CHECK(enter("get_manifest"));
+    if (actor.waits != nullptr) actor.waits->read += get_wait;
     counted_pull = count_pull;
     const auto found = manifests.find(oci::to_string(reference));
     if (found == manifests.end()) co_return make_error(ErrorCode::manifest_unknown, "no such manifest");
@@ -131,13 +135,14 @@ class FakeRegistry final : public registry::Registry {
   }
   Task<registry::PutManifestDone> put_manifest(const registry::Actor& actor, registry::PutManifestRequest request) override {
     BERTH_CO_CHECK(enter("put_manifest"));
-    if (actor.waits) actor.waits->commit += put_wait;
+    if (actor.waits != nullptr) actor.waits->commit += put_wait;
     last_put = std::make_unique<registry::PutManifestRequest>(std::move(request));
     put = last_put.get();
     registry::PutManifestDone done{oci::sha256(put->body), put_subject, true};
     co_return done;
   }
   std::optional<std::string> put_subject;
+  Waits::Duration get_wait{};  ///< what a pull of a manifest says that it waited for the disk
   Waits::Duration put_wait{};  ///< what a push of a manifest says that it waited for the index
 
   Task<void> delete_tag(const registry::Actor&, const oci::RepositoryName&, const oci::Tag& tag,
@@ -163,7 +168,8 @@ class FakeRegistry final : public registry::Registry {
     co_return enter("delete_repository " + name.text());
   }
 
-  Task<registry::TagPage> list_tags(const oci::RepositoryName&, std::size_t n, std::string last) override {
+  Task<registry::TagPage> list_tags(const registry::Actor&, const oci::RepositoryName&, std::size_t n,
+                                    std::string last) override {
     BERTH_CO_CHECK(enter("list_tags"));
     asked_n = n;
     asked_last = last;
@@ -178,7 +184,7 @@ class FakeRegistry final : public registry::Registry {
     }
     co_return page;
   }
-  Task<registry::RepositoryPage> list_repositories(const registry::Visibility&, std::size_t n,
+  Task<registry::RepositoryPage> list_repositories(const registry::Actor&, const registry::Visibility&, std::size_t n,
                                                    std::string last) override {
     BERTH_CO_CHECK(enter("list_repositories"));
     asked_n = n;
@@ -186,7 +192,7 @@ class FakeRegistry final : public registry::Registry {
     registry::RepositoryPage page{{"a", "b/c"}, n < 5};
     co_return page;
   }
-  Task<registry::ReferrerPage> list_referrers(const oci::RepositoryName&, std::string, std::vector<std::string> types,
+  Task<registry::ReferrerPage> list_referrers(const registry::Actor&, const oci::RepositoryName&, std::string, std::vector<std::string> types,
                                               std::size_t n, std::size_t, std::string cursor) override {
     BERTH_CO_CHECK(enter("list_referrers"));
     asked_n = n;

@@ -87,6 +87,12 @@ TEST_CASE("an exchange is counted with its status, times and bytes") {
   count_exchange(Operation::blob_delete, kNoAnswer, outcome);
   CHECK(changes.of(R"(berth_http_requests_total{operation="blob_delete",code="499"})") == 1);
   CHECK(changes.of(R"(berth_http_response_start_seconds_count{operation="blob_delete"})") == 1);
+  const std::string cut = R"(berth_http_requests_total{operation="blob_delete",code="500"})";
+  outcome.unreadable = true;
+  count_exchange(Operation::blob_delete, 418, outcome);
+  CHECK(changes.of(cut) == 1);
+  CHECK(changes.of(count) == 1);
+  outcome.unreadable = false;
   // No status that HTTP has makes a series of its own.
   count_exchange(Operation::blob_delete, 9999, outcome);
   CHECK(value_of(R"(berth_http_requests_total{operation="blob_delete",code="9999"})").empty());

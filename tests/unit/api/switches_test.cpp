@@ -259,17 +259,18 @@ TEST_CASE("a slow answer says what it waited for, also when requests get no line
     const char* waited_for;
     Timeline timeline;
   };
-  const auto waits = [](Waits of) { return std::make_shared<const Waits>(of); };
   const std::vector<Row> rows = {
       {"auth", {.auth = 4s, .client_wait = 1s, .memory_wait = 0s}},
       {"client", {.auth = 1s, .client_wait = 4s, .memory_wait = 0s}},
       {"memory", {.auth = 1s, .client_wait = 0s, .memory_wait = 4s}},
       {"registry", {.auth = 1s, .client_wait = 0s, .memory_wait = 0s}},
-      {"write", {.registry = waits({.write = 5s, .hash = 1ms})}},
-      {"hash", {.client_wait = 2s, .registry = waits({.hash = 3s, .file = 1ms, .commit = 1ms})}},
-      {"file", {.registry = waits({.hash = 1s, .file = 4s, .commit = 1s})}},
-      {"commit", {.auth = 1s, .registry = waits({.hash = 0s, .file = 1s, .commit = 3s})}},
-      {"registry", {.registry = waits({.hash = 1s, .file = 1s, .commit = 1s})}},
+      {"write", {.registry = {.write = 5s, .hash = 1ms}}},
+      {"hash", {.client_wait = 2s, .registry = {.hash = 3s, .file = 1ms, .commit = 1ms}}},
+      {"file", {.registry = {.hash = 1s, .file = 4s, .commit = 1s}}},
+      {"commit", {.auth = 1s, .registry = {.hash = 0s, .file = 1s, .commit = 3s}}},
+      {"registry", {.registry = {.hash = 1s, .file = 1s, .commit = 1s}}},
+      {"queue", {.auth = 1s, .registry = {.queue = 4s, .read = 1s}}},
+      {"read", {.registry = {.queue = 1s, .read = 4s}}},
   };
   Switches switches(false, false, 5s);
   Exchange x(with(switches));
@@ -287,7 +288,7 @@ TEST_CASE("a slow answer says what it waited for, also when requests get no line
     CHECK(lines.front()["waited_for"] == row.waited_for);
     CHECK(lines.front()["ttfb_ms"] == 6000.0);
     double all = 0;
-    for (const char* part : {"auth", "client", "memory", "write", "hash", "file", "commit", "registry"}) {
+    for (const char* part : {"auth", "client", "memory", "queue", "read", "write", "hash", "file", "commit", "registry"}) {
       const double took = lines.front().value(std::string(part) + "_ms", 0.0);
       CHECK((took > 0 || !lines.front().contains(std::string(part) + "_ms")));
       all += took;
@@ -297,16 +298,34 @@ TEST_CASE("a slow answer says what it waited for, also when requests get no line
   }
 }
 
-TEST_CASE("what a push waited for within the registry is known when it ends") {
+TEST_CASE("an answer whose bytes came late from the disk is told of, however soon it began") {
+  Switches switches(false, false, 5s);
+  Exchange x(with(switches));
+  const Captured log(log::Level::info);
+  const Request request = request_with_secrets();
+  const Outcome soon{.complete = true, .until_answer = 1s, .elapsed = 60s, .disk_wait = 6s};
+  x.service->finished(request, Response{}, soon);
+  x.service->finished(request, Response{}, {.complete = true, .until_answer = 1s, .elapsed = 60s, .disk_wait = 5s});
+  const auto lines = log.lines();
+  REQUIRE(lines.size() == 1);
+  CHECK(lines.front()["waited_for"] == "disk");
+  CHECK(lines.front()["disk_ms"] == 6000.0);
+  CHECK(lines.front()["ttfb_ms"] == 1000.0);
+  CHECK(lines.front()["registry_ms"] == 1000.0);
+}
+
+TEST_CASE("what a request waited for within the registry is known when it ends") {
   Exchange x;
+  x.registry.get_wait = 2s;
   x.registry.put_wait = 3s;
   x.send(Method::put, "/v2/a/manifests/1",
          {.headers = {{"Content-Type", "application/vnd.oci.image.manifest.v1+json"}}, .body = {"{}"}});
   REQUIRE(x.response.status == 201);
-  REQUIRE(x.timeline.registry != nullptr);
-  CHECK(x.timeline.registry->commit == 3s);
-  x.send(Method::get, "/v2/a/tags/list");
-  CHECK(x.timeline.registry == nullptr);
+  CHECK(x.timeline.registry.commit == 3s);
+  CHECK(x.timeline.registry.read == 0s);
+  x.send(Method::get, "/v2/a/manifests/1");
+  CHECK(x.timeline.registry.read == 2s);
+  CHECK(x.timeline.registry.commit == 0s);
 }
 
 TEST_CASE("the access log can be switched off, but for what the server did wrong") {

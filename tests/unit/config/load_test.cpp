@@ -114,8 +114,8 @@ TEST_CASE("each problem is told with its place and what was expected") {
       {"nothing near", "log: {colour: red}\n",
        "berth.yaml:1:7: log.colour: unknown key; expected level, format, access, slow_request"},
       {"field of a listener", "listeners: [{adress: 127.0.0.1:5000}]\n",
-       "berth.yaml:1:14: listeners[].adress: unknown key; expected address, serve, tls_elsewhere, tls; did you mean "
-       "address?"},
+       "berth.yaml:1:14: listeners[].adress: unknown key; expected address, serve, tls_elsewhere, "
+       "trusted_proxies, hosts, tls; did you mean address?"},
       {"merge key", "log: {<<: {level: info}}\n",
        "berth.yaml:1:7: log.<<: unknown key; expected level, format, access, slow_request"},
       {"no size", "limits:\n  manifest_size: 8 megs\n",
@@ -175,6 +175,9 @@ TEST_CASE("each problem is told with its place and what was expected") {
        "berth.yaml:1:1: insecure: is not the sentence; expected i-know-that-anyone-can-read-and-write-this or nothing"},
       {"ballast", "data: {ballast_min: 2GiB, ballast_max: 1GiB}\n",
        "berth.yaml:1:8: data.ballast_min: 2GiB is more than data.ballast_max, which is 1GiB; expected at most that"},
+      {"a proxy by name", "listeners: [{address: \"127.0.0.1:5000\", trusted_proxies: [10.0.0.0/8, proxy.example.com]}]\n",
+       "berth.yaml:1:60: listeners[0].trusted_proxies: names proxy.example.com; expected addresses and networks, as "
+       "192.0.2.7, 10.0.0.0/8 or fd00::/8, with no bits set behind the prefix"},
       {"listeners that are no list", "listeners: 127.0.0.1:5000\n",
        "berth.yaml:1:12: listeners: is not a list of 1 to 16; expected as [{address: \"127.0.0.1:5000\", serve: "
        "[registry, health, metrics]}]"},

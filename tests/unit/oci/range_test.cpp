@@ -65,7 +65,10 @@ TEST_CASE("Range headers of reads") {
       {"malformed after unsatisfiable", "bytes=99-,x", 10, WholeContent{}},
 
       {"two", "bytes=0-1,4-5", 10, ranges({{0, 2}, {4, 6}})},
-      {"in request order, overlaps kept", "bytes=4-9,0-5,-1", 10, ranges({{4, 10}, {0, 6}, {9, 10}})},
+      {"in request order, overlaps kept", "bytes=4-7,2-5,-1", 10, ranges({{4, 8}, {2, 6}, {9, 10}})},
+      {"together all there is", "bytes=5-9,0-4", 10, ranges({{5, 10}, {0, 5}})},
+      {"together more than there is", "bytes=5-9,0-5", 10, WholeContent{}},
+      {"together more than a number holds", "bytes=0-,0-,0-", kLargest, WholeContent{}},
       {"the same twice", "bytes=1-1,1-1", 10, ranges({{1, 2}, {1, 2}})},
       {"blanks and empty members", "bytes= , 0-1 ,, 2-3\t,", 10, ranges({{0, 2}, {2, 4}})},
       {"one of the list out of reach", "bytes=0-1,10-", 10, WholeContent{}},

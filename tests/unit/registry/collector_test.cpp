@@ -135,7 +135,7 @@ TEST_CASE("an answer that a blob is here keeps it for a full grace") {
     REQUIRE(code(registry.push_blob("team/app", blob)) == "ok");
   }
   registry.clock().advance(20h);
-  CHECK(registry.run(registry->blob_size(name, oci::sha256(asked))).value() == kSmall);
+  CHECK(registry.run(registry->blob_size(Actor{}, name, oci::sha256(asked))).value() == kSmall);
   CHECK(registry.run(registry->mount_blob(actor, name, oci::sha256(mounted), {}, Visibility::everything())).value());
   CHECK(code(registry.push_blob("team/app", pushed)) == "ok");
   registry.clock().advance(20h);

@@ -92,7 +92,7 @@ TEST_CASE("each push and pull of a manifest counts once, by what it is and how i
     // A look without the bytes is no pull.
     const bool count_pull = false;
     const oci::Reference tag = TestRegistry::tag("v1");
-    REQUIRE(registry.run(registry->get_manifest(TestRegistry::name("team/app"), tag, count_pull)).has_value());
+    REQUIRE(registry.run(registry->get_manifest(Actor{}, TestRegistry::name("team/app"), tag, count_pull)).has_value());
     CHECK(changes.of("berth_pulls_total" + ok) == 2);
   }
 }

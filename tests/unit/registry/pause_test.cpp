@@ -55,7 +55,7 @@ TEST_CASE("in a pause nothing is collected, counted or written down, and afterwa
   REQUIRE_FALSE(log.empty());
   registry.clock().advance(23h);  // a look at the blob would make its link live longer
   const auto actor = TestRegistry::actor();
-  CHECK(registry.run(registry->blob_size(TestRegistry::name("team/app"), oci::sha256(stray))).has_value());
+  CHECK(registry.run(registry->blob_size(Actor{}, TestRegistry::name("team/app"), oci::sha256(stray))).has_value());
   for (int i = 0; i < 3; ++i) {
     REQUIRE(registry.pull_manifest("team/app", "v1").has_value());
     REQUIRE(registry.pull_blob("team/app", oci::sha256(layer)).has_value());

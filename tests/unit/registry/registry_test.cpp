@@ -48,12 +48,12 @@ TEST_CASE("an image that was pushed is pulled as it was, and outlives a restart"
       const auto pulled = registry.pull_blob("team/app", oci::sha256(blob));
       REQUIRE(code(pulled) == "ok");
       CHECK(*pulled == blob);
-      CHECK(registry.run(registry->blob_size(TestRegistry::name("team/app"), oci::sha256(blob))).value() ==
+      CHECK(registry.run(registry->blob_size(Actor{}, TestRegistry::name("team/app"), oci::sha256(blob))).value() ==
             blob.size());
     }
     CHECK(registry.pull_manifest("team/app", "v1").value() == manifest);
     CHECK(registry.pull_manifest("team/app", oci::sha256(manifest).to_string()).value() == manifest);
-    CHECK(registry.run(registry->list_tags(TestRegistry::name("team/app"), 10, "")).value().tags ==
+    CHECK(registry.run(registry->list_tags(Actor{}, TestRegistry::name("team/app"), 10, "")).value().tags ==
           std::vector<std::string>{"v1"});
     registry.reopen(round == 0 ? TestRegistry::End::killed : TestRegistry::End::orderly);
   }
@@ -142,7 +142,7 @@ TEST_CASE("a blob's file that was damaged is never served whole, and heals by th
   }
   CHECK(code(registry.pull_blob("team/app", digest)) == "corrupt");
   CHECK(code(registry.pull_blob("team/app", digest)) == "blob_unknown");  // so that a client pushes it again
-  CHECK(code(registry.run(registry->blob_size(TestRegistry::name("team/app"), digest))) == "blob_unknown");
+  CHECK(code(registry.run(registry->blob_size(Actor{}, TestRegistry::name("team/app"), digest))) == "blob_unknown");
   REQUIRE(code(registry.push_blob("team/app", bytes)) == "ok");
   CHECK(registry.pull_blob("team/app", digest).value() == bytes);
   registry.clock().advance(std::chrono::minutes(2));
@@ -176,7 +176,7 @@ TEST_CASE("a file that failed a reader is read again, and quarantined only if it
   const oci::Digest digest = oci::sha256(bytes);
   const auto name = TestRegistry::name("team/app");
   REQUIRE(code(registry.push_blob("team/app", bytes)) == "ok");
-  const auto opened = registry.run(registry->open_blob(name, digest)).value();
+  const auto opened = registry.run(registry->open_blob(Actor{}, name, digest)).value();
   REQUIRE(opened.report_unreadable);
   opened.report_unreadable();
   if (row.rotten) {
@@ -186,7 +186,7 @@ TEST_CASE("a file that failed a reader is read again, and quarantined only if it
   failing = row.open_fails_with != 0;
   registry.collect_now();
   failing = false;
-  CHECK(code(registry.run(registry->blob_size(name, digest))) == row.seen);
+  CHECK(code(registry.run(registry->blob_size(Actor{}, name, digest))) == row.seen);
   REQUIRE(code(registry.push_blob("team/app", bytes)) == "ok");
   registry.collect_now();
   CHECK(registry.pull_blob("team/app", digest).value() == bytes);
@@ -327,7 +327,7 @@ TEST_CASE("what was deleted or replaced is not served again from memory") {
     CHECK(code(registry.pull_manifest("team/app", "v1")) == "manifest_unknown");
     CHECK(code(registry.pull_manifest("team/app", oci::sha256(one).to_string())) == "manifest_unknown");
     CHECK(code(registry.pull_blob("team/app", oci::sha256(blobs[0]))) == "blob_unknown");
-    CHECK(code(registry.run(registry->list_tags(name, 10, ""))) == "repository_unknown");
+    CHECK(code(registry.run(registry->list_tags(Actor{}, name, 10, ""))) == "repository_unknown");
     CHECK(code(registry.run(registry->delete_repository(actor, name, kAllTags))) == "repository_unknown");
   }
 }
@@ -486,7 +486,7 @@ TEST_CASE("manifests: digests, limits, and missing blobs") {
     const auto other = put(body, TestRegistry::tag("v"), sha512, {});
     REQUIRE(code(other) == "ok");
     CHECK(other->digest == sha512);
-    CHECK(registry.run(registry->get_manifest(name, TestRegistry::tag("v"), false)).value()->digest == sha512);
+    CHECK(registry.run(registry->get_manifest(Actor{}, name, TestRegistry::tag("v"), false)).value()->digest == sha512);
   }
   CHECK(code(put(TestRegistry::image_manifest(blobs, std::string(300'000, 'x')), TestRegistry::tag("v"), {}, {})) ==
         "manifest_too_large");
@@ -534,7 +534,7 @@ TEST_CASE("pulls are counted where they are asked to be") {
   const std::string digest = oci::sha256(TestRegistry::image_manifest(blobs)).to_string();
   for (int i = 0; i < 3; ++i) CHECK(code(registry.pull_manifest("team/app", "v1")) == "ok");
   CHECK(code(registry.pull_manifest("team/app", digest)) == "ok");
-  CHECK(code(registry.run(registry->get_manifest(name, TestRegistry::tag("v1"), false))) == "ok");
+  CHECK(code(registry.run(registry->get_manifest(Actor{}, name, TestRegistry::tag("v1"), false))) == "ok");
   CHECK(code(registry.pull_manifest("team/app", "absent")) == "manifest_unknown");
   const auto pulls = [&](const std::string& reference) {
     const auto view = registry.committer().view();
@@ -558,21 +558,21 @@ TEST_CASE("lists go page by page") {
   for (const char* const tag : {"c", "a", "b"}) REQUIRE(code(registry.push_image("team/app", tag, blobs)) == "ok");
   REQUIRE(code(registry.push_image("other", "x", blobs)) == "ok");
   const auto name = TestRegistry::name("team/app");
-  auto page = registry.run(registry->list_tags(name, 2, "")).value();
+  auto page = registry.run(registry->list_tags(Actor{}, name, 2, "")).value();
   CHECK(page.tags == std::vector<std::string>{"a", "b"});
   CHECK(page.more);
-  page = registry.run(registry->list_tags(name, 2, "b")).value();
+  page = registry.run(registry->list_tags(Actor{}, name, 2, "b")).value();
   CHECK(page.tags == std::vector<std::string>{"c"});
   CHECK_FALSE(page.more);
-  const auto catalog = registry.run(registry->list_repositories(Visibility::everything(), 10, "")).value();
+  const auto catalog = registry.run(registry->list_repositories(Actor{}, Visibility::everything(), 10, "")).value();
   CHECK(catalog.names == std::vector<std::string>{"other", "team/app"});
   const Visibility team{.patterns = {RepositoryPattern::parse("team/*").value()}};
-  CHECK(registry.run(registry->list_repositories(team, 10, "")).value().names == std::vector<std::string>{"team/app"});
-  CHECK(registry.run(registry->list_repositories({}, 10, "")).value().names.empty());
+  CHECK(registry.run(registry->list_repositories(Actor{}, team, 10, "")).value().names == std::vector<std::string>{"team/app"});
+  CHECK(registry.run(registry->list_repositories(Actor{}, {}, 10, "")).value().names.empty());
   const auto referrers =
-      registry.run(registry->list_referrers(name, oci::sha256("none").to_string(), {}, 10, 1 << 20, "")).value();
+      registry.run(registry->list_referrers(Actor{}, name, oci::sha256("none").to_string(), {}, 10, 1 << 20, "")).value();
   CHECK(referrers.descriptors.empty());
-  CHECK(code(registry.run(registry->list_referrers(name, oci::sha256("none").to_string(), {}, 10, 1 << 20, "?"))) ==
+  CHECK(code(registry.run(registry->list_referrers(Actor{}, name, oci::sha256("none").to_string(), {}, 10, 1 << 20, "?"))) ==
         "page_invalid");
 }
 
@@ -608,7 +608,7 @@ TEST_CASE("a reader never finds less than was acknowledged before it asked") {
     asio::io_context io;
     while (!stop) {
       const int before = acknowledged;
-      const auto answer = run_on(io, registry->get_manifest(name, tag, true));
+      const auto answer = run_on(io, registry->get_manifest(Actor{}, name, tag, true));
       const int after = acknowledged;
       ++reads;
       // What is seen must have been the state at some moment between the two.

@@ -19,11 +19,15 @@ class Everything final : public api::Handler {
   void finished(const api::Request&, const api::Response&, const api::Outcome&) override {}
 };
 
-api::Response answer_of(api::Handler& handler, std::size_t listener, const std::string& target) {
+api::Response answer_of(api::Handler& handler, std::size_t listener, const std::string& target,
+                        const std::vector<std::pair<std::string, std::string>>& headers = {}) {
   asio::io_context io;
   api::Request request;
   request.target = target;
   request.listener = listener;
+  for (const auto& [name, value] : headers) {
+    if (!value.empty()) request.headers.add(name, value);
+  }
   api::Response answer;
   auto keep = [&answer](std::exception_ptr, api::Response response) { answer = std::move(response); };
   asio::co_spawn(io, handler.handle(request), keep);
@@ -69,6 +73,45 @@ TEST_CASE("a listener serves what it is meant for") {
   CHECK(answer.headers.get("X-Request-Id").size() == 36);
   CHECK(answer.headers.get("Docker-Distribution-API-Version") == (registry ? "registry/2.0" : ""));
   CHECK(answer.headers.get("X-Content-Type-Options") == "nosniff");
+}
+
+TEST_CASE("a listener with names answers to them, the loopback's and the public one alone") {
+  auto settings = parsed({{"insecure", "i-know-that-anyone-can-read-and-write-this"},
+                          {"public_url", "https://registry.example.com"},
+                          {"listeners", "[{address: '0.0.0.0:1', hosts: [berth]}, {address: '0.0.0.0:2'}]"}});
+  Everything everything;
+  SystemEntropy entropy;
+  server::ListenerGate gate(everything, settings, entropy);
+  struct Row {
+    std::size_t listener;
+    const char* target;
+    const char* host;
+    const char* origin;
+    unsigned status;
+  };
+  const auto row = GENERATE(values<Row>({
+      {0, "/v2/", "berth:5000", "", 200},
+      {0, "/v2/", "localhost:5000", "", 200},
+      {0, "/v2/", "127.0.0.1", "", 200},
+      {0, "/v2/", "Registry.example.com", "", 200},
+      {0, "/v2/", "evil.example:5000", "", 403},
+      {0, "/v2/", "localhost:5000", "http://evil.example", 403},
+      {0, "/readyz", "10.1.2.3:5000", "", 200},
+      {0, "/metrics", "10.1.2.3:5000", "", 200},
+      {1, "/v2/", "evil.example:5000", "http://evil.example", 200},
+  }));
+  CAPTURE(row.listener, row.target, row.host, row.origin);
+  CHECK(answer_of(gate, row.listener, row.target, {{"Host", row.host}, {"Origin", row.origin}}).status == row.status);
+}
+
+TEST_CASE("connections leave descriptors for the index") {
+  struct Row {
+    std::size_t files_max, index_max, connections_max;
+  };
+  const auto row = GENERATE(values<Row>({{65'536, 512, 32'480}, {4'096, 512, 1'760}, {1'024, 256, 352}, {256, 64, 64}, {64, 16, 16}}));
+  const auto shares = server::share_files(row.files_max);
+  CHECK(shares.index_max == row.index_max);
+  CHECK(shares.connections_max == row.connections_max);
 }
 
 TEST_CASE("settings reach the parts they are for") {

@@ -19,15 +19,6 @@ std::size_t resident_bytes() {
   return resident * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
 }
 
-template <class Condition>
-bool eventually(Condition condition) {
-  for (int i = 0; i < 800; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(10ms);
-  }
-  return false;
-}
-
 }  // namespace
 
 TEST_CASE("slow heads, slow bodies, stalled readers and idle connections are let go; good clients notice nothing") {
@@ -161,6 +152,127 @@ TEST_CASE("the cap on connections closes the oldest idle ones, then turns client
   CHECK(reply.body.find("UNAVAILABLE") != reply.body.npos);
   CHECK(refused.at_end());
   for (auto& client : clients) CHECK(client.read_reply().body == "waited");
+}
+
+TEST_CASE("at the cap, whoever has not asked for anything yet makes room for others, the oldest first") {
+  ServerOptions options;
+  options.connections_max = 4;
+  options.io_threads = 1;
+  TestServer server(options);
+  std::vector<Client> stalled;
+  for (int i = 0; i < 4; ++i) {
+    stalled.push_back(server.client());
+    stalled.back().send("GET / HTTP/1.1\r\nX: ");
+    std::this_thread::sleep_for(10ms);
+  }
+  for (int i = 0; i < 3; ++i) {
+    auto good = server.client();
+    CHECK(good.get("/hello").status == 200);
+    CHECK(stalled[static_cast<std::size_t>(i)].at_end());
+    stalled.push_back(std::move(good));  // keeps its place, and is idle now
+  }
+  CHECK(stalled[3].quiet_for(10ms));
+}
+
+TEST_CASE("answers that are read slowly hold no more memory together than the settings say") {
+  ServerOptions options;
+  options.memory_bytes_max = 3 << 20;
+  TestServer server(options);
+  server.handler.memory = std::make_shared<const std::string>(pattern(1 << 20));
+  std::vector<Client> slow;
+  for (int i = 0; i < 2; ++i) {
+    slow.emplace_back(server.port, 4096);
+    slow.back().send("GET /memory HTTP/1.1\r\nHost: a\r\n\r\n");
+  }
+  CHECK(eventually([&] { return server.handler.answered == 2; }));
+  auto client = server.client();
+  CHECK(client.get("/memory").body == *server.handler.memory);  // a third fits
+  slow.emplace_back(server.port, 4096);
+  slow.back().send("GET /memory HTTP/1.1\r\nHost: a\r\n\r\n");
+  CHECK(eventually([&] { return server.handler.answered == 4; }));
+  const auto refused = server.client().get("/memory");
+  CHECK(refused.status == 503);
+  CHECK(refused.field("Retry-After") == "1");
+  CHECK(server.client().get("/hello").status == 200);  // what is small always fits
+  // A file is in nobody's memory.
+  server.handler.file = memory_file(pattern(1 << 20));
+  CHECK(server.client().get("/file").status == 200);
+  slow.pop_back();
+  CHECK(eventually([&] { return server.client().get("/memory").status == 200; }));
+}
+
+TEST_CASE("long heads hold no more memory together than the settings say") {
+  ServerOptions options;
+  options.memory_bytes_max = 32 << 10;
+  TestServer server(options);
+  std::vector<Client> stalled;
+  for (int i = 0; i < 2; ++i) {
+    stalled.push_back(server.client());
+    stalled.back().send("GET / HTTP/1.1\r\nX: " + std::string(15'000, 'x'));
+  }
+  std::this_thread::sleep_for(50ms);
+  auto client = server.client();
+  const std::string head = "GET /hello HTTP/1.1\r\nHost: a\r\nX: " + std::string(15'000, 'x') + "\r\n\r\n";
+  client.send(head);
+  CHECK(client.read_reply().status == 503);
+  CHECK(server.client().get("/hello").status == 200);
+  stalled.clear();
+  CHECK(eventually([&] {
+    auto again = server.client();
+    again.send(head);
+    return again.read_reply().status == 200;
+  }));
+}
+
+TEST_CASE("what is sent ahead behind a chunked body is kept up to a block, and no further") {
+  TestServer server;
+  const std::string post = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+  const std::string get = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+  auto few = server.client();
+  few.send(post + get + get);
+  CHECK(few.read_reply().body == "abc");
+  CHECK(few.read_reply().body == "hello");
+  CHECK(few.read_reply().body == "hello");
+
+  std::string many;
+  while (many.size() < 200'000) many += get;
+  auto flood = server.client();
+  // The head alone first, so that all the rest comes behind it in one piece.
+  flood.send(post.substr(0, post.find("3\r\nabc")));
+  std::this_thread::sleep_for(20ms);
+  flood.send(post.substr(post.find("3\r\nabc")) + many);
+  const auto reply = flood.read_reply();
+  CHECK(reply.body == "abc");
+  CHECK(reply.closes());
+}
+
+TEST_CASE("a client behind a trusted proxy is told by the proxy, and by nobody else") {
+  struct Row {
+    const char* trusted;
+    const char* forwarded;
+    const char* seen;
+  };
+  const auto row = GENERATE(values<Row>({
+      {"127.0.0.0/8", "X-Forwarded-For: 192.0.2.7\r\n", "via 127.0.0.1\n192.0.2.7 -"},
+      {"127.0.0.1", "X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\n", "via 127.0.0.1\n192.0.2.7 -"},  // the first is a lie
+      {"127.0.0.0/8", "X-Forwarded-For: 192.0.2.7, 127.0.0.9\r\n", "via 127.0.0.1\n192.0.2.7 -"},
+      {"127.0.0.0/8", "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-For: 127.0.0.9\r\n", "via 127.0.0.1\n192.0.2.7 -"},
+      {"127.0.0.0/8", "X-Forwarded-For: [2001:db8::7]:4711\r\n", "via 127.0.0.1\n2001:db8::7 -"},
+      {"127.0.0.0/8", "X-Forwarded-For: 192.0.2.7:4711\r\n", "via 127.0.0.1\n192.0.2.7 -"},
+      {"127.0.0.0/8", "X-Forwarded-For: unknown, 127.0.0.9\r\n", "via 127.0.0.1\n127.0.0.9 -"},
+      {"127.0.0.0/8", "X-Forwarded-For: \r\n", "\n127.0.0.1 -"},
+      {"127.0.0.0/8", "", "\n127.0.0.1 -"},
+      {"10.0.0.0/8", "X-Forwarded-For: 192.0.2.7\r\n", "\n127.0.0.1 -"},
+  }));
+  CAPTURE(row.trusted, row.forwarded);
+  ServerOptions options;
+  options.listeners = {ListenerOptions{.port = 0}};
+  options.listeners.front().trusted_proxies = TrustedProxies({IpNetwork::parse(row.trusted).value()});
+  TestServer server(options);
+  auto client = server.client();
+  client.send(std::string("GET /head HTTP/1.1\r\nHost: a\r\n") + row.forwarded + "\r\n");
+  const auto reply = client.read_reply();
+  CHECK(reply.body.ends_with(row.seen));
 }
 
 TEST_CASE("without descriptors the server turns clients away, makes room, and recovers") {

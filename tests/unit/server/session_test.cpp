@@ -10,7 +10,10 @@
 
 #include "base/completion.h"
 #include "server/io_thread.h"
+#include "storage/measured_file_system.h"
 #include "test_server.h"
+#include "tests/support/faulty_files.h"
+#include "tests/support/scrape.h"
 
 namespace berth::server {
 
@@ -356,20 +359,45 @@ TEST_CASE("a large file and large memory reach four clients whole") {
 
 TEST_CASE("a file on a disk is read ahead by the pool and sent whole") {
   TestServer server;
-  char path[] = "/var/tmp/berth-session-test-XXXXXX";
-  const int fd = ::mkstemp(path);
-  REQUIRE(fd >= 0);
-  ::unlink(path);
   const auto content = pattern(3 << 20);
-  REQUIRE(::pwrite(fd, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size()));
-  REQUIRE(::fdatasync(fd) == 0);
-  REQUIRE(::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0);  // Cold again.
-  auto blob = std::make_shared<storage::OpenBlob>();
-  blob->fd = storage::Fd(fd);
-  blob->size = content.size();
-  server.handler.file = blob;
+  server.handler.file = cold_file(content);
   auto client = server.client();
   CHECK((client.get("/file").body == content));
+}
+
+TEST_CASE("what an answer waited for the disk is told") {
+  struct SlowFiles final : test::FilesOver {
+    SlowFiles() : FilesOver(storage::posix_file_system()) {}
+    Result<std::size_t> read_at(int fd, std::span<std::byte> out, std::uint64_t offset) override {
+      if (offset == 0) std::this_thread::sleep_for(200ms);
+      return FilesOver::read_at(fd, out, offset);
+    }
+  } slow;
+  TestServer server;
+  server.handler.file = cold_file(pattern(1 << 20));
+  server.handler.file->files = &slow;
+  auto client = server.client();
+  CHECK(client.get("/file").complete);
+  CHECK(server.handler.finished_of("/file").disk_wait >= 200ms);
+  CHECK(client.get("/file?warm").complete);
+  CHECK(server.handler.finished_of("/file?warm").disk_wait == 0s);
+}
+
+TEST_CASE("a disk that cannot read what is to be sent is counted, and the log says of which request") {
+  test::FaultyFiles files(storage::posix_file_system());
+  storage::MeasuredFileSystem measured(files);
+  files.arm({.nth = 1, .sticky = true, .error_number = EIO, .calls = {test::FileCall::read}});
+  const test::Changes seen;
+  TestServer server;
+  server.handler.file = cold_file(pattern(1 << 20));
+  server.handler.file->files = &measured;
+  auto client = server.client();
+  const auto reply = client.get("/file");
+  CHECK(!reply.complete);
+  CHECK(client.at_end());
+  CHECK(server.handler.finished_of("/file").bytes == 0);
+  CHECK(server.handler.unreadable == 1);
+  CHECK(seen.of("berth_storage_errors_total{driver=\"filesystem\",operation=\"read\"}") == 1);
 }
 
 TEST_CASE("a file that became shorter ends the connection in the middle of the body") {

@@ -31,6 +31,16 @@ namespace berth::server {
 
 using namespace std::chrono_literals;
 
+/// Does it come true within eight seconds?
+template <class Condition>
+bool eventually(Condition condition) {
+  for (int i = 0; i < 800; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(10ms);
+  }
+  return false;
+}
+
 /// Bytes that tell where they stand, so that a swapped or lost piece shows.
 inline std::string pattern(std::size_t size, std::uint64_t seed = 1) {
   std::string out(size, '\0');
@@ -57,12 +67,27 @@ inline std::shared_ptr<storage::OpenBlob> memory_file(std::string_view content) 
   return blob;
 }
 
+/// On a real disk, with none of it in memory.
+inline std::shared_ptr<storage::OpenBlob> cold_file(std::string_view content) {
+  char path[] = "/var/tmp/berth-session-test-XXXXXX";
+  auto blob = std::make_shared<storage::OpenBlob>();
+  blob->fd = storage::Fd(::mkstemp(path));
+  REQUIRE(blob->fd);
+  ::unlink(path);
+  REQUIRE(::pwrite(blob->fd.get(), content.data(), content.size(), 0) == static_cast<ssize_t>(content.size()));
+  REQUIRE(::fdatasync(blob->fd.get()) == 0);
+  REQUIRE(::posix_fadvise(blob->fd.get(), 0, 0, POSIX_FADV_DONTNEED) == 0);
+  blob->size = content.size();
+  return blob;
+}
+
 struct Finished {
   std::string target;
   unsigned status = 0;
   std::uint64_t bytes = 0;
   bool complete = false;
   std::uint64_t received = 0;
+  std::chrono::steady_clock::duration disk_wait{};
   bool operator==(const Finished&) const = default;
 };
 
@@ -72,18 +97,21 @@ class TestHandler final : public api::Handler {
   std::atomic<int> unreadable{0};  ///< answers whose file could not be read to its end
   std::shared_ptr<const std::string> memory;
   std::atomic<int> running{0};
+  std::atomic<int> answered{0};
   std::atomic<bool> loopback_seen{false};
 
   asio::awaitable<api::Response> handle(api::Request& request) override {
     ++running;
     auto response = co_await answer(request);
     --running;
+    ++answered;
     co_return response;
   }
 
   void finished(const api::Request& request, const api::Response& response, const api::Outcome& outcome) override {
     const std::lock_guard lock(mutex_);
-    finished_.push_back({request.target, response.status, outcome.sent, outcome.complete, outcome.received});
+    finished_.push_back({request.target, response.status, outcome.sent, outcome.complete, outcome.received,
+                         outcome.disk_wait});
   }
 
   /// What finished() was told of a target, waiting for it.
@@ -205,6 +233,7 @@ class TestHandler final : public api::Handler {
       for (const auto* names : {&certificate->dns_names, &certificate->uris, &certificate->emails})
         for (const auto& name : *names) out += name + "\n";
     }
+    if (!request.via.empty()) out += "via " + request.via + "\n";
     out += request.peer_address + (request.has_body ? " body " : " ") +
            (request.content_length ? std::to_string(*request.content_length) : "-");
     return text(out);

@@ -360,6 +360,35 @@ TEST_CASE("client certificates") {
   }
 }
 
+TEST_CASE("a connection does not outlive what vouches for its client") {
+  const Authority clients("clients"), others("others");
+  const auto connect = [](TestServer& server, const Identity& identity) {
+    auto client = server.client();
+    REQUIRE(client.secure(trusting({.identity = identity})));
+    REQUIRE(client.get("/head").body.find("CN=builder") != std::string::npos);
+    return client;
+  };
+  TlsFiles files;
+  files.ask(Ask::optional, clients.certificate());
+  TestServer server(files.server());
+  auto lasting = connect(server, clients.issue({.name = "builder", .use = "clientAuth"}));
+  SECTION("the end of the certificate") {
+    auto short_lived = connect(server, clients.issue({.name = "builder", .use = "clientAuth", .until = 2s}));
+    CHECK(eventually([&] { return short_lived.get("/head").status == 0; }));
+    CHECK(lasting.get("/head").status == 200);
+  }
+  SECTION("another authority") {
+    auto nobody = server.client();
+    REQUIRE(nobody.secure(trusting()));
+    files.ask(Ask::optional, others.certificate());
+    server.server->reload_certificates();
+    CHECK(lasting.get("/head").status == 0);
+    CHECK(lasting.at_end());
+    CHECK(nobody.get("/head").status == 200);
+    connect(server, others.issue({.name = "builder", .use = "clientAuth"}));
+  }
+}
+
 TEST_CASE("who speaks no TLS is told or let go") {
   const TlsFiles files;
   auto options = files.server();
