@@ -13,8 +13,6 @@
 namespace berth::auth {
 namespace {
 
-using OwnedCertificate = Owned<X509, X509_free>;
-
 constexpr std::size_t kChainMax = 8;
 
 void free_stack(STACK_OF(X509) * stack) { sk_X509_pop_free(stack, X509_free); }
@@ -23,10 +21,10 @@ int no_password(char*, int, int, void*) { return 0; }
 
 Error refuse(std::string why) { return make_error(ErrorCode::unauthorized, std::move(why)); }
 
-OwnedCertificate parse_der(std::string_view der) {
+X509Ptr parse_der(std::string_view der) {
   const auto* begin = reinterpret_cast<const unsigned char*>(der.data());
   const unsigned char* at = begin;
-  OwnedCertificate certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  X509Ptr certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
   if (at != begin + der.size()) return nullptr;
   return certificate;
 }
@@ -37,12 +35,12 @@ Result<RootCertificates> RootCertificates::parse_pem(std::string_view pem) {
   const ErrorQueueGuard guard;
   const auto bad = [](const char* why) { return make_error(ErrorCode::request_invalid, why); };
   if (pem.size() > kTextMax) return bad("the file of root certificates is larger than 1 MiB");
-  const Owned<BIO, BIO_free_all> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   std::shared_ptr<X509_STORE> store(X509_STORE_new(), X509_STORE_free);
   require_openssl(bio != nullptr && store != nullptr, "X509_STORE_new");
   std::size_t count = 0;
   while (true) {
-    const OwnedCertificate certificate(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
+    const X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
     if (certificate == nullptr) break;
     if (X509_STORE_add_cert(store.get(), certificate.get()) != 1) return bad("a root certificate cannot be used");
     ++count;
@@ -61,12 +59,12 @@ Result<VerificationKey> RootCertificates::verify_chain(const nlohmann::json& x5c
   if (!x5c.is_array() || x5c.empty() || x5c.size() > kChainMax) {
     return refuse("x5c is a list of one to eight certificates");
   }
-  OwnedCertificate leaf;
+  X509Ptr leaf;
   const Owned<STACK_OF(X509), free_stack> others(sk_X509_new_null());
   require_openssl(others != nullptr, "sk_X509_new_null");
   for (const auto& element : x5c) {
     const auto der = element.is_string() ? decode_base64(element.get_ref<const std::string&>()) : std::nullopt;
-    OwnedCertificate certificate = der ? parse_der(*der) : nullptr;
+    X509Ptr certificate = der ? parse_der(*der) : nullptr;
     if (certificate == nullptr) return refuse("x5c holds something that is no certificate");
     if (leaf == nullptr) {
       leaf = std::move(certificate);

@@ -25,7 +25,6 @@ namespace {
 
 using nlohmann::json;
 using OwnedBn = Owned<BIGNUM, BN_free>;
-using OwnedBio = Owned<BIO, BIO_free_all>;
 
 constexpr std::size_t kCoordinateSize = 32;  // P-256
 constexpr int kRsaBitsMin = 2048;
@@ -103,7 +102,7 @@ std::string public_members(const EVP_PKEY& key, Algorithm algorithm) {
 }
 
 /// A public key from its numbers; null when it is none, for instance a point that is not on the curve.
-OwnedKey key_from(const char* type, OSSL_PARAM_BLD& builder) {
+KeyPtr key_from(const char* type, OSSL_PARAM_BLD& builder) {
   const Owned<OSSL_PARAM, OSSL_PARAM_free> params(OSSL_PARAM_BLD_to_param(&builder));
   const OwnedKeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, type, nullptr));
   EVP_PKEY* key = nullptr;
@@ -111,7 +110,7 @@ OwnedKey key_from(const char* type, OSSL_PARAM_BLD& builder) {
       EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, params.get()) != 1) {
     return nullptr;
   }
-  OwnedKey owned(key);
+  KeyPtr owned(key);
   const OwnedKeyContext check(EVP_PKEY_CTX_new_from_pkey(nullptr, key, nullptr));
   if (check == nullptr || EVP_PKEY_public_check(check.get()) != 1) return nullptr;
   return owned;
@@ -132,7 +131,7 @@ std::optional<std::string> text_member(const json& jwk, const char* name) {
   return member->get<std::string>();
 }
 
-Result<OwnedKey> ec_key(const json& jwk) {
+Result<KeyPtr> ec_key(const json& jwk) {
   if (text_member(jwk, "crv") != "P-256") return bad_key("of the elliptic curves, only P-256 is accepted");
   const auto x = bytes_member(jwk, "x");
   const auto y = bytes_member(jwk, "y");
@@ -146,12 +145,12 @@ Result<OwnedKey> ec_key(const json& jwk) {
                       OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, SN_X9_62_prime256v1, 0) &&
                       OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()),
                   "OSSL_PARAM_BLD");
-  OwnedKey key = key_from("EC", *builder);
+  KeyPtr key = key_from("EC", *builder);
   if (key == nullptr) return bad_key("x and y are no point of P-256");
   return key;
 }
 
-Result<OwnedKey> rsa_key(const json& jwk) {
+Result<KeyPtr> rsa_key(const json& jwk) {
   const auto n = bytes_member(jwk, "n");
   const auto e = bytes_member(jwk, "e");
   // RFC 7518 §6.3.1.1: no leading zeros.
@@ -168,21 +167,21 @@ Result<OwnedKey> rsa_key(const json& jwk) {
                       OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, exponent.get()),
                   "OSSL_PARAM_BLD");
   if (BN_num_bits(modulus.get()) < kRsaBitsMin) return bad_key("an RSA key has at least 2048 bits");
-  OwnedKey key = key_from("RSA", *builder);
+  KeyPtr key = key_from("RSA", *builder);
   if (key == nullptr) return bad_key("n and e are no RSA key");
   return key;
 }
 
-Result<OwnedKey> ed25519_key(const json& jwk) {
+Result<KeyPtr> ed25519_key(const json& jwk) {
   if (text_member(jwk, "crv") != "Ed25519") return bad_key("of the octet key pairs, only Ed25519 is accepted");
   const auto x = bytes_member(jwk, "x");
   if (!x || x->size() != kEd25519Size) return bad_key("x of an Ed25519 key is 32 bytes in base64url");
-  OwnedKey key(EVP_PKEY_new_raw_public_key_ex(nullptr, "ED25519", nullptr, bytes_of(*x), x->size()));
+  KeyPtr key(EVP_PKEY_new_raw_public_key_ex(nullptr, "ED25519", nullptr, bytes_of(*x), x->size()));
   if (key == nullptr) return bad_key("x is no Ed25519 key");
   return key;
 }
 
-Result<OwnedKey> key_of(const json& jwk) {
+Result<KeyPtr> key_of(const json& jwk) {
   const auto type = text_member(jwk, "kty");
   if (type == "EC") return ec_key(jwk);
   if (type == "RSA") return rsa_key(jwk);
@@ -234,7 +233,7 @@ std::optional<std::string> raw_signature(std::string_view der) {
 /// Never asks at a terminal for the password of an encrypted file.
 int no_password(char*, int, int, void*) { return 0; }
 
-OwnedBio reader(std::string_view text) { return OwnedBio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
+BioPtr reader(std::string_view text) { return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
 
 }  // namespace
 
@@ -274,7 +273,7 @@ Result<VerificationKey> VerificationKey::from_jwk(const json& jwk) {
   if (!jwk.is_object()) return bad_key("a JWK is a JSON object");
   // Somebody published what should be a secret: everybody could sign with it.
   if (jwk.contains("d") || jwk.contains("k")) return bad_key("the JWK holds a secret key");
-  BERTH_TRY(const OwnedKey key, key_of(jwk));
+  BERTH_TRY(const KeyPtr key, key_of(jwk));
   BERTH_TRY(VerificationKey made, from_openssl(key.get()));
   if (!meant_for(jwk, made.algorithm_)) return bad_key("the JWK is not meant for checking signatures of its kind");
   const auto id = text_member(jwk, "kid");
@@ -285,10 +284,10 @@ Result<VerificationKey> VerificationKey::from_jwk(const json& jwk) {
 
 Result<VerificationKey> VerificationKey::from_pem(std::string_view pem) {
   const ErrorQueueGuard guard;
-  const OwnedBio bio = reader(pem);
-  OwnedKey key;
+  const BioPtr bio = reader(pem);
+  KeyPtr key;
   if (pem.find("-----BEGIN CERTIFICATE-----") != std::string_view::npos) {
-    const Owned<X509, X509_free> certificate(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
+    const X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
     if (certificate != nullptr) key.reset(X509_get_pubkey(certificate.get()));
   } else {
     key.reset(PEM_read_bio_PUBKEY(bio.get(), nullptr, no_password, nullptr));

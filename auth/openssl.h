@@ -1,4 +1,4 @@
-// OpenSSL's objects with an owner, and its error queue kept clean.
+// More of OpenSSL's objects with an owner, and its error queue kept clean.
 #pragma once
 
 #include <openssl/err.h>
@@ -6,21 +6,11 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <memory>
+
+#include "base/openssl.h"
 
 namespace berth::auth {
 
-template <auto free>
-struct OpensslFree {
-  template <class T>
-  void operator()(T* object) const {
-    free(object);
-  }
-};
-template <class T, auto free>
-using Owned = std::unique_ptr<T, OpensslFree<free>>;
-
-using OwnedKey = Owned<EVP_PKEY, EVP_PKEY_free>;
 using OwnedMdContext = Owned<EVP_MD_CTX, EVP_MD_CTX_free>;
 using OwnedKeyContext = Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free>;
 

@@ -1,29 +1,16 @@
-// OpenSSL's objects with an owner, and certificates out of PEM texts, for the commands that look at them.
+// Certificates out of PEM texts, for the commands that look at them.
 #pragma once
 
-#include <openssl/bio.h>
-#include <openssl/evp.h>
 #include <openssl/x509v3.h>
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/openssl.h"
 #include "base/result.h"
 
 namespace berth::cli {
-
-template <auto Free>
-struct FreeWith {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, FreeWith<BIO_free_all>>;
-using X509Ptr = std::unique_ptr<X509, FreeWith<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, FreeWith<EVP_PKEY_free>>;
 
 /// All certificates of a PEM text, in order; what else is in it is skipped. Errors: request_invalid, a sentence that names
 /// no file, when there is none or one cannot be read.

@@ -1,30 +1,18 @@
-// OpenSSL's objects with an owner, and its errors as text.
+// TLS' objects with an owner, and OpenSSL's errors as text.
 #pragma once
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 
-#include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/openssl.h"
+
 namespace berth::server {
 
-template <auto Free>
-struct FreeWith {
-  template <class T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using BioPtr = std::unique_ptr<BIO, FreeWith<BIO_free_all>>;
-using X509Ptr = std::unique_ptr<X509, FreeWith<X509_free>>;
-using KeyPtr = std::unique_ptr<EVP_PKEY, FreeWith<EVP_PKEY_free>>;
-using SslContextPtr = std::unique_ptr<SSL_CTX, FreeWith<SSL_CTX_free>>;
-using SslPtr = std::unique_ptr<SSL, FreeWith<SSL_free>>;
+using SslContextPtr = Owned<SSL_CTX, SSL_CTX_free>;
+using SslPtr = Owned<SSL, SSL_free>;
 
 /// To read from; `text` outlives it.
 inline BioPtr bio_over(std::string_view text) {

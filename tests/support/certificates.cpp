@@ -14,10 +14,6 @@
 namespace berth::test {
 namespace {
 
-using server::BioPtr;
-using server::KeyPtr;
-using server::X509Ptr;
-
 std::string text_of(BIO* bio) {
   char* data = nullptr;
   const auto size = BIO_get_mem_data(bio, &data);

@@ -19,15 +19,15 @@ TlsClient::TlsClient(int descriptor, const TlsClientOptions& options) : context_
   SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
   if (!options.trust.empty()) {
     const auto text = server::bio_over(options.trust);
-    while (server::X509Ptr next{PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)})
+    while (X509Ptr next{PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr)})
       X509_STORE_add_cert(SSL_CTX_get_cert_store(context), next.get());
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
   }
   if (!options.identity.certificate.empty()) {
     const auto text = server::bio_over(options.identity.certificate);
-    const server::X509Ptr own(PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr));
+    const X509Ptr own(PEM_read_bio_X509(text.get(), nullptr, nullptr, nullptr));
     const auto key_text = server::bio_over(options.identity.key);
-    const server::KeyPtr key(PEM_read_bio_PrivateKey(key_text.get(), nullptr, nullptr, nullptr));
+    const KeyPtr key(PEM_read_bio_PrivateKey(key_text.get(), nullptr, nullptr, nullptr));
     SSL_CTX_use_certificate(context, own.get());
     SSL_CTX_use_PrivateKey(context, key.get());
   }
@@ -71,7 +71,7 @@ long TlsClient::receive_once(void* into, std::size_t size) {
 }
 
 std::string TlsClient::peer_name() const {
-  const server::X509Ptr peer(SSL_get1_peer_certificate(ssl_.get()));
+  const X509Ptr peer(SSL_get1_peer_certificate(ssl_.get()));
   if (!peer) return {};
   char name[256] = {};
   X509_NAME_get_text_by_NID(X509_get_subject_name(peer.get()), NID_commonName, name, sizeof name);

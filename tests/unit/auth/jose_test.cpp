@@ -137,8 +137,8 @@ Certificate certificate(const SigningKey& subject, const char* name, const Signi
                         const CertificateOptions& options = {}) {
   static long serial = 0;
   Certificate made(X509_new());
-  const OwnedKey subject_key(openssl_key(subject));
-  const OwnedKey issuer_key(openssl_key(issuer));
+  const KeyPtr subject_key(openssl_key(subject));
+  const KeyPtr issuer_key(openssl_key(issuer));
   X509_set_version(made.get(), 2);
   ASN1_INTEGER_set(X509_get_serialNumber(made.get()), ++serial);
   ASN1_TIME_set(X509_getm_notBefore(made.get()), options.begin);
