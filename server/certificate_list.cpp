@@ -6,6 +6,7 @@ std::vector<api::LoadedCertificate> certificate_list(const std::vector<Certifica
                                                      const config::Settings& settings) {
   std::vector<api::LoadedCertificate> list;
   for (const CertificateStatus& status : statuses) {
+    if (status.vouches) continue;  // the API tells what clients are shown
     const bool known = status.listener < settings.listeners.size();
     list.push_back({.listener = known ? settings.listeners[status.listener].address : "",
                     .file = status.file,

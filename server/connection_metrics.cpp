@@ -134,7 +134,7 @@ metrics::Source watch_certificates(std::function<std::vector<CertificateStatus>(
       place->second.loaded &= status.problem.empty();
     }
     for (const auto& [file, state] : files) {
-      sink.gauge("tls_certificate_not_after_timestamp_seconds", "When the certificate in use ends.",
+      sink.gauge("tls_certificate_not_after_timestamp_seconds", "When the certificate in use ends; of several in a file, the first to end.",
                  {{"certificate", file}}, std::chrono::duration<double>(state.not_after.time_since_epoch()).count());
       sink.gauge("tls_certificate_reload_success", "1: what the certificate's files hold now is in use.",
                  {{"certificate", file}}, state.loaded ? 1 : 0);

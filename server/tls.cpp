@@ -122,6 +122,14 @@ Result<std::shared_ptr<const TlsContext>> Tls::make_context(std::size_t listener
   if (!options.client_ca.empty()) {
     auto authorities = parse_certificates(content.client_ca);
     if (!authorities) return about(options.client_ca, authorities.error().message);
+    for (const auto& authority : *authorities) {
+      auto status = status_of(*authority);
+      status.listener = listener;
+      status.file = options.client_ca;
+      status.loaded = now();
+      status.vouches = true;
+      parts.client_authority_statuses.push_back(std::move(status));
+    }
     parts.client_authorities = *std::move(authorities);
   }
   parts.client_certificates = options.client_certificates;
@@ -134,6 +142,7 @@ Result<std::shared_ptr<const TlsContext>> Tls::make_context(std::size_t listener
 void Tls::take(std::size_t listener, std::shared_ptr<const TlsContext> context, std::string hash) {
   auto& state = *states_[listener];
   for (const auto& status : context->certificates()) {
+    if (status.vouches) continue;
     const auto names = fmt::format("{}", fmt::join(status.names, ","));
     log::info("certificate loaded", {{"file", status.file},
                                      {"names", names},
@@ -206,8 +215,10 @@ void Tls::warn_of_expiry() {
       if (static_cast<int>(step) <= state->warned[i]) continue;
       state->warned[i] = static_cast<int>(step);
       const auto level = step >= ExpiryStep::day_1 ? log::Level::error : log::Level::warning;
-      log::event(level, step == ExpiryStep::expired ? "a certificate has expired: clients refuse it"
-                                                    : "a certificate expires soon",
+      const std::string_view ended = statuses[i].vouches
+                                         ? "an authority of client certificates has expired: what it signed is refused"
+                                         : "a certificate has expired: clients refuse it";
+      log::event(level, step == ExpiryStep::expired ? ended : "a certificate expires soon",
                  {{"file", statuses[i].file}, {"not_after", format_rfc3339(statuses[i].not_after)}});
     }
   }

@@ -133,15 +133,7 @@ Result<Certificate> parse_certificate(std::string_view certificate_pem, std::str
     below = above.get();
   }
 
-  auto& status = made.status;
-  status.names = alternative_names(*made.leaf, GEN_DNS);
-  for (auto& address : addresses_of(*made.leaf)) status.names.push_back(std::move(address));
-  status.subject = subject_of(*made.leaf);
-  status.issuer = text_of(X509_get_issuer_name(made.leaf.get()));
-  status.key = key_text(*made.key);
-  status.fingerprint = fingerprint_of(*made.leaf);
-  status.not_before = wall_time(X509_get0_notBefore(made.leaf.get()));
-  status.not_after = not_after(*made.leaf);
+  auto& status = made.status = status_of(*made.leaf);
   status.loaded = now;
   if (now >= status.not_after) return wrong("the certificate expired at " + date(status.not_after));
   if (now < status.not_before) return wrong("the certificate is not valid before " + date(status.not_before));
@@ -149,6 +141,19 @@ Result<Certificate> parse_certificate(std::string_view certificate_pem, std::str
     if (now >= not_after(*above))
       return wrong(fmt::format("{} in the chain expired at {}", subject_of(*above), date(not_after(*above))));
   return made;
+}
+
+CertificateStatus status_of(const X509& certificate) {
+  CertificateStatus status;
+  status.names = alternative_names(certificate, GEN_DNS);
+  for (auto& address : addresses_of(certificate)) status.names.push_back(std::move(address));
+  status.subject = subject_of(certificate);
+  status.issuer = text_of(X509_get_issuer_name(&certificate));
+  if (EVP_PKEY* const key = X509_get0_pubkey(&certificate)) status.key = key_text(*key);
+  status.fingerprint = fingerprint_of(certificate);
+  status.not_before = wall_time(X509_get0_notBefore(&certificate));
+  status.not_after = not_after(certificate);
+  return status;
 }
 
 std::string subject_of(const X509& certificate) { return text_of(X509_get_subject_name(&certificate)); }

@@ -25,6 +25,9 @@ Result<Certificate> parse_certificate(std::string_view certificate_pem, std::str
 /// All certificates of a PEM text; at least one. Errors: request_invalid.
 Result<std::vector<X509Ptr>> parse_certificates(std::string_view pem);
 
+/// What others may know of a certificate; without listener, file and when it was loaded.
+CertificateStatus status_of(const X509& certificate);
+
 /// What a certificate calls its owner (RFC 2253).
 std::string subject_of(const X509& certificate);
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 namespace berth::server {
 namespace {
@@ -145,6 +146,8 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::make(Parts parts) {
   made->scope_ = parts.scope;
   auto certificates = std::move(parts.certificates);
   for (auto& certificate : certificates) BERTH_CHECK(made->add(std::move(certificate), parts));
+  std::move(parts.client_authority_statuses.begin(), parts.client_authority_statuses.end(),
+            std::back_inserter(made->statuses_));
   return std::shared_ptr<const TlsContext>(std::move(made));
 }
 

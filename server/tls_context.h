@@ -22,6 +22,7 @@ class TlsContext {
   struct Parts {
     std::vector<Certificate> certificates;  ///< the first is the default
     std::vector<X509Ptr> client_authorities;
+    std::vector<CertificateStatus> client_authority_statuses;  ///< of those
     TlsOptions::ClientCertificates client_certificates = TlsOptions::ClientCertificates::none;
     bool only_1_3 = false;
     /// Tickets of another scope are not taken: what one listener knows of a client says nothing to the next.
@@ -34,6 +35,7 @@ class TlsContext {
   /// A connection that waits for its handshake; it reads from `descriptor` and writes to `records`, which both outlive it.
   /// Null: out of memory.
   SslPtr accept(int descriptor, RecordBio& records) const;
+  /// Those that are shown, then those that vouch for clients.
   const std::vector<CertificateStatus>& certificates() const { return statuses_; }
   /// Changes with whom it asks for certificates of which authorities.
   const std::string& scope() const { return scope_; }

@@ -36,6 +36,7 @@ struct CertificateStatus {
   WallTime not_before{};
   WallTime not_after{};
   WallTime loaded{};
+  bool vouches = false;  ///< it is an authority of clients' certificates; else the listener shows it
   std::string problem;  ///< why what the listener's files hold now is not in use; empty: it is
 };
 

@@ -32,6 +32,8 @@ constexpr int kSecurityBits = 112;
 struct Pair {
   std::string name;  ///< of the certificate's file
   std::vector<X509Ptr> chain;
+  std::string_view once_ended = "no client takes it";
+  std::string_view renewal = "have a new one made and put in its place; berth takes it without a restart";
 };
 
 bool read(const std::string& path, const std::string& what, std::string& text, Findings& findings) {
@@ -40,6 +42,18 @@ bool read(const std::string& path, const std::string& what, std::string& text, F
   if (file.is_open() && !text.empty()) return true;
   findings.problem("certificates.files", fmt::format("{} {}: {}", what, path, file.is_open() ? "it is empty" : std::strerror(errno)),
                    "put it there, so that the user that runs berth can read it");
+  return false;
+}
+
+bool read_chain(Pair& pair, const std::string& what, Findings& findings) {
+  std::string text;
+  if (!read(pair.name, what, text, findings)) return false;
+  auto chain = parse_certificates(text);
+  if (chain) {
+    pair.chain = *std::move(chain);
+    return true;
+  }
+  findings.problem("certificates.files", pair.name + ": " + chain.error().message, "it must be PEM, with BEGIN CERTIFICATE");
   return false;
 }
 
@@ -77,12 +91,12 @@ void check_expiry(const Pair& pair, std::time_t now, Findings& findings) {
     std::unique_ptr<ASN1_TIME, FreeWith<ASN1_TIME_free>> today(ASN1_TIME_set(nullptr, now));
     if (!today || ASN1_TIME_diff(&days, &seconds, today.get(), end) != 1) continue;
     const auto who = fmt::format("{} ({})", pair.name, subject_of(*certificate));
-    const auto renew = "have a new one made and put in its place; berth takes it without a restart";
+    const std::string renew(pair.renewal);
     if (ASN1_TIME_cmp_time_t(begin, now) > 0)
       findings.problem("certificates.expiry", fmt::format("{} is not valid before {}", who, date_of(begin)),
                        "is the clock of this machine right? Else wait, or have another one made");
     else if (days < 0 || seconds < 0)
-      findings.problem("certificates.expiry", fmt::format("{} ended on {}: no client takes it", who, date_of(end)), renew);
+      findings.problem("certificates.expiry", fmt::format("{} ended on {}: {}", who, date_of(end), pair.once_ended), renew);
     else if (days < kNowDays)
       findings.problem("certificates.expiry", fmt::format("{} ends on {}, in {} days", who, date_of(end), days), renew);
     else if (days < kSoonDays)
@@ -178,15 +192,8 @@ void check_certificates(const config::Settings& settings, const std::string& ca_
   for (const auto& listener : settings.listeners) {
     if (!listener.tls.on) continue;
     for (std::size_t i = 0; i < listener.tls.certificate.size() && i < listener.tls.key.size(); ++i) {
-      std::string text;
       Pair pair{listener.tls.certificate[i], {}};
-      if (!read(pair.name, "the certificate", text, findings)) continue;
-      auto chain = parse_certificates(text);
-      if (!chain) {
-        findings.problem("certificates.files", pair.name + ": " + chain.error().message, "it must be PEM, with BEGIN CERTIFICATE");
-        continue;
-      }
-      pair.chain = *std::move(chain);
+      if (!read_chain(pair, "the certificate", findings)) continue;
       check_key(*pair.chain.front(), pair.name, listener.tls.key[i], findings);
       check_expiry(pair, seconds, findings);
       check_order(pair, findings);
@@ -195,6 +202,11 @@ void check_certificates(const config::Settings& settings, const std::string& ca_
       check_names(pair, findings);
       pairs.push_back(std::move(pair));
     }
+    if (listener.tls.client_ca.empty()) continue;
+    Pair authorities{listener.tls.client_ca, {}, "no certificate that it signed lets a client in",
+                     "add the authority that follows it, have clients renew theirs, and take it out; berth takes the file "
+                     "without a restart"};
+    if (read_chain(authorities, "the authorities of clients", findings)) check_expiry(authorities, seconds, findings);
   }
   check_public_name(settings, pairs, findings);
 }

@@ -264,6 +264,23 @@ TEST_CASE("each fault of a certificate's files is told") {
     served.settings.listeners[0].tls.key = {served.folder.path("none")};
     CHECK(served.check() == Complaints{"problem certificates.files"});
   }
+  SECTION("who vouches for clients") {
+    Served served(good);
+    auto& client_ca = served.settings.listeners[0].tls.client_ca;
+    const auto with = [&](const std::string& content) {
+      client_ca = served.folder.write("clients.crt", content);
+      return served.check();
+    };
+    const auto until = [](std::chrono::seconds end) {
+      return authority().issue({.name = "clients", .authority = true, .from = -10 * kDay, .until = end}).certificate;
+    };
+    CHECK(with(until(100 * kDay)).empty());
+    CHECK(with(until(100 * kDay) + until(10 * kDay)) == Complaints{"warning certificates.expiry"});
+    CHECK(with(until(-kDay)) == Complaints{"problem certificates.expiry"});
+    CHECK(with("hello\n") == Complaints{"problem certificates.files"});
+    client_ca = served.folder.path("none");
+    CHECK(served.check() == Complaints{"problem certificates.files"});
+  }
   SECTION("a proxy has the name") {
     Served served(good, "https://outside.test");
     CHECK(served.check() == Complaints{"problem certificates.names"});

@@ -6,8 +6,11 @@
 #include <filesystem>
 #include <map>
 
+#include "server/certificate_list.h"
+#include "server/connection_metrics.h"
 #include "test_server.h"
 #include "tests/support/certificates.h"
+#include "tests/support/scrape.h"
 
 namespace berth::server {
 namespace {
@@ -538,6 +541,32 @@ TEST_CASE("a pair that does not load leaves the old one in use, and says so") {
   server.server->reload_certificates();
   CHECK(peer() == "fresh");
   CHECK_THAT(server.server->certificates().at(0).problem, Catch::Contains("No such file"));
+}
+
+TEST_CASE("an authority of client certificates is told with the others, and that it ends") {
+  const Authority clients("clients");
+  const auto below = clients.issue({.name = "old", .authority = true, .until = 10min});
+  TlsFiles files;
+  files.ask(Ask::optional, clients.certificate() + below.certificate);
+  TestServer server(files.server());
+  const auto shown = server.server->certificates();
+  REQUIRE(shown.size() == 3);
+  CHECK(!shown[0].vouches);
+  CHECK(shown[2].vouches);
+  CHECK(shown[2].subject == "CN=old");
+  CHECK(shown[2].file == files.options.client_ca);
+  CHECK(certificate_list(shown, config::Settings()).size() == 1);
+  const auto watched = watch_certificates([&server] { return server.server->certificates(); });
+  const auto series = test::scrape();
+  const auto ends = series.find("berth_tls_certificate_not_after_timestamp_seconds{certificate=\"" + files.options.client_ca + "\"}");
+  REQUIRE(ends != series.end());
+  const auto left = WallTime(std::chrono::seconds(static_cast<std::int64_t>(ends->second))) - std::chrono::system_clock::now();
+  CHECK(left > 8min);
+  CHECK(left < 11min);
+  // New ones are taken, and told, without a start.
+  files.folder.write("clients.crt", clients.certificate());
+  server.server->reload_certificates();
+  CHECK(server.server->certificates().size() == 2);
 }
 
 TEST_CASE("a symlink that is swapped, as Kubernetes does it, is noticed by itself") {
