@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "api/query.h"
+#include "api/request_trace.h"
 #include "auth/token_service.h"
 
 namespace berth::api {
@@ -64,7 +65,7 @@ auth::Caller caller_of(const Request& request) {
                       .secure = request.secure,
                       .certificate = request.client_certificate,
                       .local = request.local_uid.has_value(),
-                      .trace = request.span.below()};
+                      .trace = outbound_trace(request)};
   for (const std::string_view value : request.headers.all("Authorization")) caller.authorization.emplace_back(value);
   return caller;
 }

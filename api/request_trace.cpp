@@ -45,6 +45,11 @@ void describe(const Request& request) {
   span.set("berth.request_id", request.id);
 }
 
+/// Without a good traceparent a tracestate means nothing (Trace Context §3.3).
+std::string state_of(const Request& request) {
+  return request.trace ? read_tracestate(request.headers.all("tracestate")) : std::string();
+}
+
 }  // namespace
 
 void begin_trace(Request& request, const trace::Tracer* tracer) {
@@ -53,10 +58,13 @@ void begin_trace(Request& request, const trace::Tracer* tracer) {
     request.trace = parse_traceparent(parents.front());
   }
   if (tracer == nullptr || only_watches(request.path())) return;
-  // Without a good traceparent a tracestate means nothing (§3.3).
-  std::string state = request.trace ? read_tracestate(request.headers.all("tracestate")) : std::string();
-  request.span = tracer->begin(request.trace, std::move(state));
+  request.span = tracer->begin(request.trace, state_of(request));
   if (request.span) describe(request);
+}
+
+trace::Parent outbound_trace(const Request& request) {
+  if (request.span.below() || !request.trace) return request.span.below();
+  return trace::Parent::passed_on(*request.trace, state_of(request));
 }
 
 void name_trace(Request& request, std::string_view route) {

@@ -16,6 +16,9 @@ namespace berth::api {
 /// watches berth: health and metrics.
 void begin_trace(Request& request, const trace::Tracer* tracer);
 
+/// What requests to others on its behalf stand below: its span, or without a tracer the client's own place, unchanged.
+trace::Parent outbound_trace(const Request& request);
+
 /// What it asks for: the template of its path, for a path itself would be a name of its own for each repository.
 void name_trace(Request& request, std::string_view route);
 

@@ -21,6 +21,19 @@ Id make_id(Entropy& entropy) {
 
 }  // namespace
 
+Parent Parent::passed_on(const TraceContext& place, std::string state) {
+  Parent parent;
+  parent.trace_ = std::make_shared<const Trace>(Trace{.sink = nullptr,
+                                                      .entropy = nullptr,
+                                                      .id = place.trace_id,
+                                                      .sampled = place.sampled,
+                                                      .state = std::move(state),
+                                                      .begun = {},
+                                                      .begun_steady = {}});
+  parent.span_ = place.parent_id;
+  return parent;
+}
+
 std::optional<TraceContext> Parent::context() const {
   if (!trace_) return std::nullopt;
   return TraceContext{.trace_id = trace_->id, .parent_id = span_, .sampled = trace_->sampled};
@@ -39,7 +52,7 @@ void Span::begin(Kind kind, std::string_view name) {
   record_ = std::make_unique<SpanRecord>();
   record_->trace_id = trace.id;
   record_->parent_id = here_.span_;
-  record_->span_id = here_.span_ = make_id<SpanId>(trace.entropy);
+  record_->span_id = here_.span_ = make_id<SpanId>(*trace.entropy);
   record_->state = trace.state;
   record_->kind = kind;
   record_->name = name;
@@ -64,7 +77,7 @@ void Span::fail(std::string_view type) {
 
 void Span::hand_over() noexcept {
   record_->ended = here_.trace_->now();
-  here_.trace_->sink.take(std::move(record_));
+  here_.trace_->sink->take(std::move(record_));
 }
 
 bool is_sampled(const TraceId& id, double ratio) {
@@ -80,8 +93,8 @@ Span Tracer::begin(const std::optional<TraceContext>& client, std::string state)
   const TraceId id = goes_on ? client->trace_id : make_id<TraceId>(entropy_);
   const bool sampled = goes_on ? client->sampled : is_sampled(id, sampling_.ratio);
   Span span;
-  span.here_.trace_ = std::make_shared<const Trace>(Trace{.sink = sink_,
-                                                          .entropy = entropy_,
+  span.here_.trace_ = std::make_shared<const Trace>(Trace{.sink = &sink_,
+                                                          .entropy = &entropy_,
                                                           .id = id,
                                                           .sampled = sampled,
                                                           .state = goes_on ? std::move(state) : std::string(),

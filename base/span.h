@@ -66,8 +66,8 @@ class SpanSink {
 
 /// What the spans of one request share; const but for what it refers to.
 struct Trace {
-  SpanSink& sink;
-  Entropy& entropy;
+  SpanSink* sink;  ///< null: others' alone, nobody here records it
+  Entropy* entropy;
   TraceId id;
   bool sampled;
   std::string state;
@@ -82,9 +82,12 @@ struct Trace {
 class Parent {
  public:
   Parent() = default;
+  /// Somebody's place, with `state`, that others are told unchanged; nothing is recorded below it.
+  static Parent passed_on(const TraceContext& place, std::string state);
   /// Is there a trace, sampled or not?
   explicit operator bool() const { return trace_ != nullptr; }
-  bool sampled() const { return trace_ != nullptr && trace_->sampled; }
+  /// Are spans below it recorded?
+  bool sampled() const { return trace_ != nullptr && trace_->sampled && trace_->sink != nullptr; }
   /// What another server is told of it. Empty without a trace.
   std::optional<TraceContext> context() const;
   /// `traceparent`, and `tracestate` when there is one. Empty without a trace.

@@ -13,6 +13,7 @@
 
 #include "api/metrics_page.h"
 #include "auth/secret_file.h"
+#include "base/http_date.h"
 #include "base/log.h"
 #include "base/metrics.h"
 
@@ -95,13 +96,53 @@ bool is_ours(std::string_view name) {
 /// OTLP/HTTP, "Failures": these may pass, every other one is for good.
 bool may_pass(unsigned status) { return status == 429 || (status >= 502 && status <= 504); }
 
-/// In seconds; a date is as good as nothing, for clocks differ.
+/// How long the collector wants to be left alone; a date is meant by its own clock, when it says what that shows.
 std::chrono::seconds retry_after(const HttpResponse& answer) {
   const std::string_view text = answer.header("retry-after");
+  if (const auto until = parse_http_date(text)) {
+    const auto now = parse_http_date(answer.header("date")).value_or(SystemClock().wall());
+    return std::max(std::chrono::ceil<std::chrono::seconds>(*until - now), std::chrono::seconds(0));
+  }
   unsigned seconds = 0;
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   return failed == std::errc{} && end == text.data() + text.size() ? std::chrono::seconds(seconds)
                                                                    : std::chrono::seconds(0);
+}
+
+/// As it goes to the collector.
+Result<std::string> make_body(const TraceExporterOptions& options,
+                              const std::vector<std::unique_ptr<trace::SpanRecord>>& batch) {
+  std::string body = trace::encode_otlp(options.resource, batch);
+  if (!options.gzip) return body;
+  return api::gzip(body);
+}
+
+Result<HttpResponse> post(HttpClient& http, const TraceExporterOptions& options, const std::string& body) {
+  HttpRequest request;
+  request.url = options.url;
+  if (!options.headers_file.empty()) {
+    auto headers = read_headers_file(options.headers_file);
+    if (!headers) return make_error(ErrorCode::unavailable, "the headers for the collector", headers.error().message);
+    request.headers = *std::move(headers);
+  }
+  request.headers.emplace_back("Content-Type", "application/json");
+  if (options.gzip) request.headers.emplace_back("Content-Encoding", "gzip");
+  request.body = body;
+  request.timeout = request.connect_timeout = options.timeout;
+  request.response_bytes_max = kAnswerBytesMax;
+  request.allow_http = true;  // the operator wrote the address
+  request.reach = Reach::anywhere;
+  request.ca_file = options.ca_file;
+
+  asio::io_context io(1);
+  Result<HttpResponse> answer = make_error(ErrorCode::aborted, "berth is stopping");
+  auto done = [&answer](std::exception_ptr stray, Result<HttpResponse> result) {
+    ignore(answer);
+    if (!stray) answer = std::move(result);
+  };
+  asio::co_spawn(io, http.post(std::move(request)), done);
+  io.run();
+  return answer;
 }
 
 }  // namespace
@@ -129,6 +170,16 @@ Result<HttpHeaders> read_headers_file(const std::string& path) {
     headers.emplace_back(name, value);
   }
   return headers;
+}
+
+std::string try_collector(const TraceExporterOptions& options) {
+  const auto body = make_body(options, {});
+  if (!body) return body.error().message;
+  HttpClient http(HttpClient::Options{.in_flight_max = 1});
+  const auto answer = post(http, options, *body);
+  if (!answer) return fmt::format("{}: {}", answer.error().message, answer.error().log_detail);
+  if (answer->status >= 200 && answer->status < 300) return {};
+  return fmt::format("the collector answers with status {}", answer->status);
 }
 
 TraceExporter::TraceExporter(TraceExporterOptions options, Entropy& entropy)
@@ -196,13 +247,9 @@ bool TraceExporter::pause(std::chrono::milliseconds length) {
 }
 
 void TraceExporter::deliver(const Batch& batch) {
-  std::string body = trace::encode_otlp(options_.resource, batch);
-  if (options_.gzip) {
-    auto packed = api::gzip(body);
-    if (!packed) return kSpans[Fate::failed].add(batch.size());
-    body = *std::move(packed);
-  }
-  const Verdict verdict = send(body);
+  const auto body = make_body(options_, batch);
+  if (!body) return kSpans[Fate::failed].add(batch.size());
+  const Verdict verdict = send(*body);
   const bool taken = verdict.what == TryResult::taken;
   const auto rejected = taken ? std::min<std::uint64_t>(verdict.rejected, batch.size()) : 0;
   kSpans[Fate::rejected].add(rejected);
@@ -220,14 +267,15 @@ TraceExporter::Verdict TraceExporter::send(const std::string& body) {
     // Not all servers at the same moment: up to half as much again.
     std::uint8_t chance = 0;
     entropy_.fill(std::as_writable_bytes(std::span(&chance, 1)));
-    const auto longest = std::min(std::max(wait, verdict.wait_at_least), options_.pause_max);
-    if (!pause(longest + longest * chance / 512)) return verdict;
+    const auto asked = std::min(verdict.wait_at_least, options_.asked_pause_max);
+    const auto length = std::max(std::min(wait, options_.pause_max), asked);
+    if (!pause(length + length * chance / 512)) return verdict;
     wait *= 2;
   }
 }
 
 TraceExporter::Verdict TraceExporter::try_once(const std::string& body) {
-  const auto answer = post(body);
+  const auto answer = post(http_, options_, body);
   // A server that goes away in the middle may be back for the next try. What cannot be sent as it is never can.
   if (!answer) {
     const bool for_good = answer.failed_with(ErrorCode::request_invalid);
@@ -240,34 +288,6 @@ TraceExporter::Verdict TraceExporter::try_once(const std::string& body) {
   }
   return {may_pass(answer->status) ? TryResult::again : TryResult::refused, 0, retry_after(*answer),
           fmt::format("the collector answers with status {}", answer->status)};
-}
-
-Result<HttpResponse> TraceExporter::post(const std::string& body) {
-  HttpRequest request;
-  request.url = options_.url;
-  if (!options_.headers_file.empty()) {
-    auto headers = read_headers_file(options_.headers_file);
-    if (!headers) return make_error(ErrorCode::unavailable, "the headers for the collector", headers.error().message);
-    request.headers = *std::move(headers);
-  }
-  request.headers.emplace_back("Content-Type", "application/json");
-  if (options_.gzip) request.headers.emplace_back("Content-Encoding", "gzip");
-  request.body = body;
-  request.timeout = request.connect_timeout = options_.timeout;
-  request.response_bytes_max = kAnswerBytesMax;
-  request.allow_http = true;  // the operator wrote the address
-  request.reach = Reach::anywhere;
-  request.ca_file = options_.ca_file;
-
-  asio::io_context io(1);
-  Result<HttpResponse> answer = make_error(ErrorCode::aborted, "berth is stopping");
-  auto done = [&answer](std::exception_ptr stray, Result<HttpResponse> result) {
-    ignore(answer);
-    if (!stray) answer = std::move(result);
-  };
-  asio::co_spawn(io, http_.post(std::move(request)), done);
-  io.run();
-  return answer;
 }
 
 /// Tells the log when it begins and when it ends, not every time.

@@ -35,7 +35,8 @@ struct TraceExporterOptions {
   std::chrono::milliseconds timeout = std::chrono::seconds(10);  ///< of one request
   unsigned tries_max = 5;                                        ///< of one batch
   std::chrono::milliseconds pause_first = std::chrono::seconds(1);  ///< before the second try; doubles with each
-  std::chrono::milliseconds pause_max = std::chrono::seconds(30);   ///< also of a Retry-After
+  std::chrono::milliseconds pause_max = std::chrono::seconds(30);
+  std::chrono::milliseconds asked_pause_max = std::chrono::minutes(5);  ///< of a Retry-After
   std::chrono::milliseconds stop_max = std::chrono::seconds(3);     ///< how long stop() waits for what is queued
   trace::Resource resource;
 };
@@ -43,6 +44,9 @@ struct TraceExporterOptions {
 /// The headers of such a file: empty lines and those that begin with '#' say nothing. Blocks on the disk. Errors:
 /// unavailable (it cannot be read), request_invalid (a line is none, or names a header that berth sets itself).
 Result<HttpHeaders> read_headers_file(const std::string& path);
+
+/// Sends the collector a batch without spans, once. Why it did not take that; empty: it did. Blocks.
+std::string try_collector(const TraceExporterOptions& options);
 
 enum class TryResult : std::uint8_t {
   taken,
@@ -80,7 +84,6 @@ class TraceExporter final : public trace::SpanSink {
   void deliver(const Batch& batch);
   Verdict send(const std::string& body);
   Verdict try_once(const std::string& body);
-  Result<HttpResponse> post(const std::string& body);
   bool pause(std::chrono::milliseconds length);
   void note(bool trouble, std::string_view problem);
 

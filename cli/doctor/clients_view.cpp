@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <ctime>
-#include <optional>
 
+#include "base/http_date.h"
 #include "cli/answers.h"
 #include "cli/doctor/checks.h"
 #include "cli/http_client.h"
@@ -47,14 +46,6 @@ std::string url_of(const config::ListenerSettings& listener, const config::HostP
   std::string host = address.host == "0.0.0.0" ? "127.0.0.1" : address.host == "::" ? "::1" : address.host;
   if (host.find(':') != host.npos) host = "[" + host + "]";
   return fmt::format("{}://{}:{}", listener.tls.on ? "https" : "http", host, address.port);
-}
-
-/// "Sat, 21 Nov 2026 20:45:05 GMT"
-std::optional<std::chrono::system_clock::time_point> time_of(const std::string& date) {
-  std::tm parts{};
-  const char* end = ::strptime(date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  if (end == nullptr || *end != '\0') return std::nullopt;
-  return std::chrono::system_clock::from_time_t(::timegm(&parts));
 }
 
 /// Is it a berth, or at least a registry? Empty: yes.
@@ -206,7 +197,7 @@ class View {
 
   void look_at_time(const std::string& url, const HttpAnswer& answer) {
     const auto date = header(answer, "date");
-    const auto there = time_of(date);
+    const auto there = parse_http_date(date);
     if (!there) return;  // berth itself does not tell the time, proxies do
     const auto away = std::chrono::system_clock::now() - *there;
     const auto seconds = std::abs(std::chrono::duration_cast<std::chrono::seconds>(away).count());

@@ -34,17 +34,19 @@ class SigningKey:
 
 
 class Issuer:
-    """`asked` counts the requests for each path, `parents` has the traceparent of the last one."""
+    """`asked` counts the requests for each path, `parents` and `states` have traceparent and
+    tracestate of the last one."""
 
     def __init__(self, folder, certificate, key):
         self.key = SigningKey(folder, "first")
-        self.asked, self.parents = {}, {}
+        self.asked, self.parents, self.states = {}, {}, {}
         issuer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 issuer.asked[self.path] = issuer.asked.get(self.path, 0) + 1
                 issuer.parents[self.path] = self.headers["traceparent"]
+                issuer.states[self.path] = self.headers["tracestate"]
                 document = issuer.documents().get(self.path)
                 body = json.dumps(document or {"error": "not here"}).encode()
                 self.send_response(200 if document else 404)

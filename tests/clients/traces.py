@@ -220,6 +220,27 @@ class Traces:
         finally:
             issuer.stop()
 
+    def passed_on(self):
+        """Without a collector berth records nothing, and whom it asks still hears of the client's trace, as it is."""
+        need("openssl")
+        certs = os.path.join(self.work, "certs")
+        if not os.path.exists(certs):
+            run(BERTH, "certs", "dev", "--out", certs)
+        issuer = Issuer(self.work, certs + "/tls.crt", certs + "/tls.key")
+        oidc = [{"name": "cluster", "issuer": issuer.url, "audience": "berth", "ca": certs + "/ca.crt", "reach": "private",
+                 "rules": [{"claims": {"sub": "system:serviceaccount:prod:*"}, "groups": ["deployers"]}]}]
+        try:
+            for flags in ("01", "00"):
+                with Berth(settings={"auth.users": "true", "auth.oidc": json.dumps(oidc)}) as berth:
+                    asks = Context(flags)
+                    token = issuer.service_account_token("prod", "deployer", "berth")
+                    berth.client().expect(200, "GET", "/v2/", headers=dict(basic("any", token), **asks.headers, tracestate="foo=1"))
+                    for path in issuer.documents():
+                        check(issuer.parents[path] == asks.headers["traceparent"], f"{issuer.parents}, not {asks.headers}")
+                        check(issuer.states[path] == "foo=1", issuer.states)
+        finally:
+            issuer.stop()
+
     def hangs(self):
         """A collector that takes and never answers: requests are as fast as ever, what is too much is counted."""
         collector, self.collector = self.collector, Collector()
@@ -288,7 +309,8 @@ def main():
     traces = Traces(work, collector)
     try:
         for name, function in (("a push and a pull", traces.push_and_pull), ("not sampled", traces.not_sampled),
-                               ("what berth asks of others", traces.to_the_issuer), ("a collector that hangs", traces.hangs),
+                               ("what berth asks of others", traces.to_the_issuer), ("without a collector", traces.passed_on),
+                               ("a collector that hangs", traces.hangs),
                                ("a collector that is away", traces.away), ("the end", traces.at_the_end),
                                ("settings", traces.refused)):
             report.case(name, function)

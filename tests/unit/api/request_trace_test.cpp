@@ -192,5 +192,27 @@ TEST_CASE("without a tracer a request has no span") {
   CHECK(asked.trace);
 }
 
+TEST_CASE("others are told of the request's span, and without a tracer of the client's as it is") {
+  const auto told = [](const Request& asked) { return outbound_trace(asked).headers(); };
+  using Headers = std::vector<std::pair<std::string, std::string>>;
+  World world;
+  for (const trace::Tracer* tracer : {static_cast<const trace::Tracer*>(nullptr), static_cast<const trace::Tracer*>(&world.tracer)}) {
+    Request asked = request("/v2/");
+    asked.headers.add("traceparent", kParent);
+    asked.headers.add("tracestate", "foo=1");
+    begin_trace(asked, tracer);
+    const auto headers = told(asked);
+    REQUIRE(headers.size() == 2);
+    CHECK((headers[0].second == kParent) == (tracer == nullptr));
+    CHECK(headers[1] == std::pair<std::string, std::string>("tracestate", "foo=1"));
+    const trace::Span below(outbound_trace(asked), "below");
+    CHECK(static_cast<bool>(below) == (tracer != nullptr));
+  }
+  Request bare = request("/v2/");
+  bare.headers.add("tracestate", "foo=1");
+  begin_trace(bare, nullptr);
+  CHECK(told(bare) == Headers{});
+}
+
 }  // namespace
 }  // namespace berth::api

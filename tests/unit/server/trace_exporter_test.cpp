@@ -28,7 +28,8 @@ TraceExporterOptions quick(const HttpPeer& collector) {
   options.interval = 20ms;
   options.timeout = 2s;
   options.pause_first = 10ms;
-  options.pause_max = 100ms;
+  options.pause_max = 20ms;
+  options.asked_pause_max = 100ms;
   options.resource.service_version = "1.2.3";
   return options;
 }
@@ -119,20 +120,51 @@ TEST_CASE("what may pass is tried again, what may not is given up on") {
 }
 
 TEST_CASE("a collector that asks for time gets it, up to a bound") {
-  World world;
-  std::mutex mutex;
-  std::vector<Steady::time_point> times;
-  HttpPeer collector([&](const PeerRequest&) {
+  const std::string long_ago = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+  struct Row {
+    std::string headers;
+    bool waits;
+  };
+  for (const Row& row : {Row{"Retry-After: 3600\r\n", true}, Row{"Retry-After: Fri, 01 Jan 2100 00:00:00 GMT\r\n", true},
+                         Row{long_ago + "Retry-After: Sun, 06 Nov 1994 09:49:37 GMT\r\n", true},
+                         Row{"Retry-After: Sun, 06 Nov 1994 09:49:37 GMT\r\n", false},  // by our clock, since it names none
+                         Row{"Retry-After: tomorrow\r\n", false}}) {
+    INFO(row.headers);
+    World world;
+    std::mutex mutex;
+    std::vector<Steady::time_point> times;
+    HttpPeer collector([&](const PeerRequest&) {
+      const std::lock_guard lock(mutex);
+      times.push_back(Steady::now());
+      return times.size() == 1 ? PeerReply{.status = 503, .headers = row.headers} : PeerReply{};
+    });
+    auto options = quick(collector);
+    options.asked_pause_max = 500ms;
+    TraceExporter exporter(options, world.entropy);
+    give(exporter, 1);
+    REQUIRE(eventually([&] { return world.changes.of(spans("sent")) == 1; }));
     const std::lock_guard lock(mutex);
-    times.push_back(Steady::now());
-    return times.size() == 1 ? PeerReply{.status = 503, .headers = "Retry-After: 3600\r\n"} : PeerReply{};
+    // asked_pause_max, not the 10 ms of the first pause nor an hour
+    CHECK((times.at(1) - times.at(0) >= 500ms) == row.waits);
+    CHECK(times.at(1) - times.at(0) < 5s);
+  }
+}
+
+TEST_CASE("a collector is asked once whether it takes spans") {
+  std::string body, path;
+  HttpPeer collector([&](const PeerRequest& request) {
+    body = request.body;
+    path = request.target;
+    return PeerReply{};
   });
-  TraceExporter exporter(quick(collector), world.entropy);
-  give(exporter, 1);
-  REQUIRE(eventually([&] { return world.changes.of(spans("sent")) == 1; }));
-  const std::lock_guard lock(mutex);
-  CHECK(times.at(1) - times.at(0) >= 100ms);  // pause_max, not the 10 ms of the first pause nor an hour
-  CHECK(times.at(1) - times.at(0) < 5s);
+  CHECK(try_collector(quick(collector)).empty());
+  CHECK(path == "/v1/traces");
+  CHECK(Json::parse(body).at("resourceSpans").at(0).at("scopeSpans").at(0).at("spans").empty());
+  const HttpPeer closed([](const PeerRequest&) { return PeerReply{.status = 401}; });
+  CHECK(try_collector(quick(closed)) == "the collector answers with status 401");
+  auto nobody = quick(collector);
+  nobody.url = "http://127.0.0.1:1/v1/traces";
+  CHECK_THAT(try_collector(nobody), Catch::Contains("127.0.0.1"));
 }
 
 TEST_CASE("nobody waits for a collector that hangs: what comes too much is dropped and counted") {
