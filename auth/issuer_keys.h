@@ -48,6 +48,9 @@ class IssuerKeys : public std::enable_shared_from_this<IssuerKeys> {
   /// `trace`. Errors: unavailable (no keys that may be used, and the issuer gives none), aborted.
   Task<Set> find(std::string key_id, trace::Parent trace = {});
 
+  /// Asks the issuer whatever is kept, and keeps nothing. Errors: unavailable, aborted.
+  Task<Set> fetch(const trace::Parent& trace);
+
   /// Answers those who wait with ErrorCode::aborted; the contexts they wait on must still be there. Idempotent.
   void stop();
 
@@ -59,7 +62,6 @@ class IssuerKeys : public std::enable_shared_from_this<IssuerKeys> {
   Next next_step(const std::string& key_id);
   void wait_for_fetch(Waiting waiting);
   static asio::awaitable<void> refresh(std::shared_ptr<IssuerKeys> self, trace::Parent trace);
-  Task<Set> fetch(const trace::Parent& trace);
   Task<std::string> discover(const HttpHeaders& headers, const trace::Parent& trace);
   Task<HttpHeaders> request_headers();
   Task<HttpResponse> ask(std::string url, HttpHeaders headers, std::size_t bytes_max, trace::Parent trace);

@@ -34,6 +34,14 @@ std::optional<std::string> name_of(const LdapEntry& entry, const std::string& ty
   return names.front();
 }
 
+/// A directory that closes must not end the process.
+void block_broken_pipes() {
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+}
+
 }  // namespace
 
 Result<void> check_ldap_options(const LdapOptions& options) {
@@ -103,6 +111,31 @@ Task<void> LdapDirectory::ask_in_vain(std::string user) {
   co_return std::move(found).error();
 }
 
+Task<void> LdapDirectory::try_once() {
+  const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+  auto job = [this, deadline] {
+    auto answer = look_around(deadline);
+    ignore(answer);
+    return answer;
+  };
+  co_return co_await offload(pool_, std::move(job));
+}
+
+Result<void> LdapDirectory::look_around(LdapDeadline deadline) const {
+  block_broken_pipes();
+  const Question nobody{.user = "berth-doctor"};
+  Session session;
+  // That there is no such user is the answer of a directory that works.
+  auto found = ask(session, nobody, deadline);
+  if (found.failed_with(ErrorCode::unavailable)) return std::move(found).error();
+  ignore(found);
+  if (options_.group_base.empty()) return {};
+  const LdapIdentity identity{.user = nobody.user, .dn = "cn=" + nobody.user + "," + options_.user_base, .groups = {}};
+  auto groups = groups_of(*session.searching, identity, deadline);
+  if (groups) return {};
+  return std::move(groups).error();
+}
+
 Task<LdapIdentity> LdapDirectory::start(Question question) {
   const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
   if (under_way_.fetch_add(1) >= options_.workers + options_.waiting_max) {
@@ -119,12 +152,7 @@ Task<LdapIdentity> LdapDirectory::start(Question question) {
 }
 
 Result<LdapIdentity> LdapDirectory::run(const Question& question, LdapDeadline deadline) {
-  // A directory that closes must not end the process.
-  sigset_t pipe;
-  sigemptyset(&pipe);
-  sigaddset(&pipe, SIGPIPE);
-  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-
+  block_broken_pipes();
   Session session = take_session();
   const bool reused = session.searching != nullptr;
   auto answer = ask(session, question, deadline);

@@ -69,6 +69,9 @@ class LdapDirectory {
   /// As long as authenticate() takes for a user who is not there, for somebody whom another source knows: the directory
   /// sees no password of theirs. Errors: always one; unauthorized, unavailable.
   Task<void> ask_in_vain(std::string user);
+  /// Looks for somebody who is not there and their groups: does the directory answer, take berth's account, and have the
+  /// places that are searched? Errors: unavailable. Not cancellable.
+  Task<void> try_once();
 
  private:
   struct Session {
@@ -84,6 +87,7 @@ class LdapDirectory {
     bool in_vain = false;                      ///< nobody is found
   };
   Task<LdapIdentity> start(Question question);
+  Result<void> look_around(LdapDeadline deadline) const;
   Result<LdapIdentity> run(const Question& question, LdapDeadline deadline);
   Result<LdapIdentity> ask(Session& session, const Question& question, LdapDeadline deadline) const;
   Result<void> check_password(Session& session, const std::vector<LdapEntry>& found, const std::string& password,

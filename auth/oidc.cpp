@@ -61,6 +61,19 @@ Result<void> check_url(std::string_view url, bool allow_http, std::string_view w
   return {};
 }
 
+IssuerKeysOptions keys_options(const OidcIssuer& issuer) {
+  IssuerKeysOptions keys;
+  keys.name = issuer.name;
+  keys.issuer = issuer.issuer;
+  keys.jwks_url = issuer.jwks_url;
+  keys.ca_file = issuer.ca_file;
+  keys.token_file = issuer.token_file;
+  keys.reach = issuer.reach;
+  keys.allow_http = issuer.allow_http;
+  keys.timeout = issuer.timeout;
+  return keys;
+}
+
 }  // namespace
 
 Result<void> check_oidc_issuer(const OidcIssuer& issuer) {
@@ -85,6 +98,13 @@ Result<void> check_oidc_issuer(const OidcIssuer& issuer) {
   return {};
 }
 
+Task<void> try_issuer(OidcIssuer issuer, HttpClient& http, Pool& pool, const Clock& clock) {
+  const auto keys = std::make_shared<IssuerKeys>(keys_options(issuer), http, pool, clock);
+  auto fetched = co_await keys->fetch({});
+  if (!fetched) co_return std::move(fetched).error();
+  co_return Result<void>{};
+}
+
 Result<std::unique_ptr<OidcFederation>> OidcFederation::create(std::vector<OidcIssuer> issuers, HttpClient& http,
                                                                Pool& pool, const Clock& clock) {
   if (issuers.size() > kOidcIssuersMax) return refuse(fmt::format("more than {} issuers", kOidcIssuersMax));
@@ -93,15 +113,7 @@ Result<std::unique_ptr<OidcFederation>> OidcFederation::create(std::vector<OidcI
   for (auto& issuer : issuers) {
     BERTH_CHECK(check_oidc_issuer(issuer));
     if (!names.insert(issuer.name).second) return refuse(fmt::format("two issuers are called {}", issuer.name));
-    IssuerKeysOptions keys;
-    keys.name = issuer.name;
-    keys.issuer = issuer.issuer;
-    keys.jwks_url = issuer.jwks_url;
-    keys.ca_file = issuer.ca_file;
-    keys.token_file = issuer.token_file;
-    keys.reach = issuer.reach;
-    keys.allow_http = issuer.allow_http;
-    keys.timeout = issuer.timeout;
+    auto keys = keys_options(issuer);
     const std::string url = issuer.issuer;
     Issuer made{.options = std::move(issuer), .keys = std::make_shared<IssuerKeys>(std::move(keys), http, pool, clock)};
     if (!federation->issuers_.emplace(url, std::move(made)).second)

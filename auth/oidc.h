@@ -38,6 +38,9 @@ inline constexpr std::size_t kOidcIssuersMax = 32;
 /// One by itself, its rules included. Errors: request_invalid, with a sentence for the operator.
 Result<void> check_oidc_issuer(const OidcIssuer& issuer);
 
+/// Fetches its keys once, as the first of its tokens would have it; nothing is kept. Errors: unavailable.
+Task<void> try_issuer(OidcIssuer issuer, HttpClient& http, Pool& pool, const Clock& clock);
+
 /// Thread-safe.
 class OidcFederation {
  public:

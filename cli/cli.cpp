@@ -135,7 +135,7 @@ struct Commands {
     add_timeout_option(*health, arguments, "5s");
 
     doctor = app.add_subcommand(
-        "doctor", "look for what is wrong with this machine, the settings, the certificates and what clients see");
+        "doctor", "look for what is wrong with this machine, the settings, the certificates, what clients see and what berth asks");
     add_config_options(*doctor, arguments);
     doctor->add_option("--data", arguments.data, "the data directory (default: as set)")->type_name("DIR");
     doctor->add_option("--url", arguments.doctor.url, "what clients call the registry (default: public_url)")->type_name("URL");

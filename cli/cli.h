@@ -1,13 +1,16 @@
 // The `berth` command: what a person types. Everything but `serve` works through the HTTP API or on the settings alone.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <iosfwd>
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/data_formats.h"
+#include "cli/outside_services.h"
 #include "config/settings.h"
 
 namespace berth::cli {
@@ -45,6 +48,8 @@ struct Program {
   std::vector<config::Finding> (*check)(const config::Settings&) = nullptr;
   /// Looks into a data directory's index, which may be in use; empty: nobody does.
   Result<DataFormats> (*data_formats)(const std::string& index) = nullptr;
+  /// Asks what good settings name beside berth itself, each for so long at most; empty: nobody does.
+  std::vector<OutsideService> (*outside_services)(const config::Settings&, std::chrono::milliseconds longest) = nullptr;
 };
 
 /// Parses the arguments and does what they say. Answers an ExitCode, or what `serve` answered. Throws nothing.

@@ -30,6 +30,7 @@
 #include "server/certificate_list.h"
 #include "server/connection_metrics.h"
 #include "server/data_directory.h"
+#include "server/outside_services.h"
 #include "server/passed_sockets.h"
 #include "server/process_metrics.h"
 #include "server/reload.h"
@@ -112,6 +113,19 @@ Result<cli::DataFormats> data_formats(const std::string& index) {
   cli::DataFormats told{
       .known = {formats.known.major, formats.known.minor}, .there = {}, .foreign_part = formats.foreign_family};
   if (formats.there) told.there = {formats.there->major, formats.there->minor};
+  return told;
+}
+
+std::vector<cli::OutsideService> outside_services(const config::Settings& settings, std::chrono::milliseconds longest) {
+  std::vector<cli::OutsideService> told;
+  for (auto& asked : server::ask_outside_services(settings, longest)) {
+    using Asked = server::OutsideService::Kind;
+    using Told = cli::OutsideService::Kind;
+    const auto kind = asked.kind == Asked::directory ? Told::directory
+                      : asked.kind == Asked::issuer  ? Told::issuer
+                                                     : Told::collector;
+    told.push_back({kind, std::move(asked.name), std::move(asked.problem)});
+  }
   return told;
 }
 
@@ -286,7 +300,7 @@ int serve(const cli::ServeCall& call) {
 
 int main(int argc, char** argv) {
   cli::Program program{BERTH_VERSION, serve, {}, std::cin, std::cout, std::cerr, ::isatty(STDIN_FILENO) == 1,
-                       cli::read_secret_from_terminal, server::check_settings, data_formats};
+                       cli::read_secret_from_terminal, server::check_settings, data_formats, outside_services};
   for (char** entry = environ; *entry != nullptr; ++entry) {
     std::string_view line(*entry);
     std::size_t equals = line.find('=');

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/data_formats.h"
 #include "cli/doctor/findings.h"
+#include "cli/outside_services.h"
 #include "config/settings.h"
 
 namespace berth::cli {
@@ -28,6 +30,8 @@ struct MachineFacts {
 /// `running`: the process whose limits count; 0: this one's.
 MachineFacts read_machine(pid_t running);
 void judge_machine(const MachineFacts& facts, const config::Settings& settings, Findings& findings);
+/// The part of it that a machine of clients needs as well.
+void judge_clock(const MachineFacts& facts, Findings& findings);
 
 /// What lies where the data directory is, or, before the first start, where its parent is.
 struct DiskFacts {
@@ -56,7 +60,11 @@ void judge_format(const Result<DataFormats>& formats, bool held, Findings& findi
 /// What the settings allow and had better not.
 void check_settings(const config::Settings& settings, Findings& findings);
 
-/// The certificates of all listeners. `ca_file`: PEM, trusted beside the system's roots; may be empty.
+/// What berth asks beside itself, as it answered.
+void judge_outside(const std::vector<OutsideService>& services, Findings& findings);
+
+/// The certificates of all listeners, and the authorities of their clients. `ca_file`: PEM, trusted beside the system's
+/// roots; may be empty.
 void check_certificates(const config::Settings& settings, const std::string& ca_file,
                         std::chrono::system_clock::time_point now, Findings& findings);
 

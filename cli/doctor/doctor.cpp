@@ -65,7 +65,27 @@ std::optional<config::Settings> load(const config::Sources& sources, Findings& f
   return std::nullopt;
 }
 
+/// Nobody said anything of a server here: no file, no flag, nothing in the environment.
+bool no_settings(const config::Sources& sources) {
+  const auto is_setting = [](const auto& entry) {
+    return entry.first.starts_with("BERTH__") || entry.first == config::kSetupSecretName;
+  };
+  return !sources.file && sources.flags.empty() &&
+         std::none_of(sources.environment.begin(), sources.environment.end(), is_setting);
+}
+
+/// A machine whose programs use a registry elsewhere.
+void look_as_client(const DoctorCall& call, Findings& findings) {
+  findings.ok("settings.valid", "there are none here: what clients of " + call.url + " see is looked at, and this machine's clock");
+  judge_clock(read_machine(0), findings);
+  if (call.offline) return;
+  config::Settings none;
+  none.listeners.clear();
+  check_clients_view(none, {call.url, call.ca_file, call.timeout}, findings);
+}
+
 void look(const DoctorCall& call, const Program& program, Findings& findings) {
+  if (!call.url.empty() && no_settings(call.sources)) return look_as_client(call, findings);
   const auto settings = load(call.sources, findings);
   if (!settings) {
     judge_machine(read_machine(0), config::Settings{}, findings);
@@ -79,7 +99,9 @@ void look(const DoctorCall& call, const Program& program, Findings& findings) {
   const auto machine = read_machine(data.running);
   judge_machine(machine, *settings, findings);
   check_certificates(*settings, call.ca_file, machine.now, findings);
-  if (!call.offline) check_clients_view(*settings, {call.url, call.ca_file, call.timeout, data.held}, findings);
+  if (call.offline) return;
+  if (program.outside_services != nullptr) judge_outside(program.outside_services(*settings, call.timeout), findings);
+  check_clients_view(*settings, {call.url, call.ca_file, call.timeout, data.held}, findings);
 }
 
 }  // namespace

@@ -113,18 +113,6 @@ void judge_open_files(const MachineFacts& facts, const config::Settings& setting
                    "shell), or lower limits.connections");
 }
 
-void judge_clock(const MachineFacts& facts, Findings& findings) {
-  const auto now = std::chrono::system_clock::to_time_t(facts.now);
-  const auto shown = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
-  if (now < kThisBerth)
-    return findings.problem("machine.clock", "the clock says " + shown + ", which is before this berth was made",
-                            "set it, and let chrony or systemd-timesyncd keep it right: tokens and certificates are judged by it");
-  if (facts.clock_synchronized) return findings.ok("machine.clock", shown + ", kept right by a time service");
-  findings.warning("machine.clock", "the clock says " + shown + ", and nothing keeps it right",
-                   "let chrony or systemd-timesyncd do it: tokens and certificates are judged by it. In a container it is "
-                   "the host that must");
-}
-
 }  // namespace
 
 MachineFacts read_machine(pid_t running) {
@@ -142,6 +130,18 @@ MachineFacts read_machine(pid_t running) {
   facts.clock_synchronized = synchronized();
   facts.now = std::chrono::system_clock::now();
   return facts;
+}
+
+void judge_clock(const MachineFacts& facts, Findings& findings) {
+  const auto now = std::chrono::system_clock::to_time_t(facts.now);
+  const auto shown = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(now));
+  if (now < kThisBerth)
+    return findings.problem("machine.clock", "the clock says " + shown + ", which is before this berth was made",
+                            "set it, and let chrony or systemd-timesyncd keep it right: tokens and certificates are judged by it");
+  if (facts.clock_synchronized) return findings.ok("machine.clock", shown + ", kept right by a time service");
+  findings.warning("machine.clock", "the clock says " + shown + ", and nothing keeps it right",
+                   "let chrony or systemd-timesyncd do it: tokens and certificates are judged by it. In a container it is "
+                   "the host that must");
 }
 
 void judge_machine(const MachineFacts& facts, const config::Settings& settings, Findings& findings) {

@@ -9,8 +9,12 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-from harness import BERTH, Berth, Report, check, need_root, run
+from directory import Directory
+from harness import BERTH, Berth, Report, check, need, need_root, run
+from issuer import Issuer
+from traces import Collector
 
 
 def doctor(*arguments, code=None):
@@ -160,6 +164,77 @@ class Doctor:
                 with Proxy(berth.port, change, body_max) as proxy:
                     doctor("--config", config, "--url", proxy.url).has(name, verdict, word)
 
+    def outside(self):
+        """What berth asks beside itself: there, away, refusing, and somebody else."""
+        need("openssl")
+        certs = lambda name: os.path.join(self.certs, name)
+        people = Directory(os.path.join(self.work, "ldap"), {"alice": "her own password"}, {"makers": ["alice"]}, self.ca, certs("tls.crt"), certs("tls.key"))
+        issuer = Issuer(self.work, certs("tls.crt"), certs("tls.key"))
+        collector, stopped = Collector(), Collector()
+        stopped.stop()
+        run(BERTH, "certs", "dev", "--out", os.path.join(self.work, "stranger"))
+        stranger = os.path.join(self.work, "stranger", "ca.crt")
+        secret = "not what the directory knows"
+        wrong_password = os.path.join(self.work, "wrong-password")
+        with open(wrong_password, "w") as f:
+            f.write(secret)
+        os.chmod(wrong_password, 0o600)
+        ldap = people.settings(self.ca)
+        oidc = {"name": "cluster", "issuer": issuer.url, "audience": "berth", "ca": self.ca, "reach": "private",
+                "rules": [{"claims": {"sub": "*"}, "groups": ["deployers"]}]}
+
+        def said(ldap=ldap, oidc=oidc, collector=collector.url, more=()):
+            settings = {"data": {"directory": os.path.join(self.work, "data")}, "auth": {"ldap": ldap, "oidc": [oidc]},
+                        "tracing": {"endpoint": collector}}
+            path = os.path.join(self.work, "outside.yaml")
+            with open(path, "w") as f:
+                json.dump(settings, f)
+            found = doctor("--config", path, "--timeout", "2s", *more)
+            check(secret not in found.text, "a secret is told")
+            return found
+
+        try:
+            good = said()
+            for name in ("directory", "issuer", "collector"):
+                good.has(f"outside.{name}", "ok")
+                good.lacks(f"outside.{name}", "problem")
+            check(not collector.spans and not collector.problems, collector.problems)
+            none = said(more=("--offline",))
+            for name in ("directory", "issuer", "collector"):
+                none.lacks(f"outside.{name}")
+            with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and says nothing
+                port = silent.getsockname()[1]
+                for changed, word in (({"bind_password_file": wrong_password}, "Invalid credentials"), ({"user_base": "ou=nobody,dc=example,dc=org"}, "the base is not there"),
+                                      ({"group_base": "ou=none,dc=example,dc=org"}, "the base is not there"), ({"ca": stranger}, "StartTLS"),
+                                      ({"url": [people.url, "ldap://127.0.0.1:1"]}, "ldap://127.0.0.1:1"), ({"url": f"ldap://127.0.0.1:{port}"}, "StartTLS")):
+                    said(ldap=dict(ldap, **changed)).has("outside.directory", "problem", word)
+                for changed, word in (({"issuer": issuer.url + "/other"}, "status 404"), ({"ca": stranger}, "not trusted"),
+                                      ({"jwks_url": issuer.url + "/.well-known/openid-configuration"}, "openid-configuration"),
+                                      ({"issuer": "https://127.0.0.1:1"}, "127.0.0.1:1"), ({"jwks_url": f"https://localhost:{port}/keys"}, str(port))):
+                    said(oidc=dict(oidc, **changed)).has("outside.issuer", "problem", word)
+                with Berth() as other:
+                    for url, word in ((stopped.url, "Couldn't connect"), (f"http://127.0.0.1:{port}", "no answer"), (f"http://{other.address}", "status 404")):
+                        said(collector=url).has("outside.collector", "warning", word)
+        finally:
+            people.stop()
+            issuer.stop()
+            collector.stop()
+
+    def of_a_client(self):
+        """A machine without a berth: nothing is said of data, settings and listeners that nobody meant."""
+        with Berth(tls=self.certs) as berth:
+            url = f"https://localhost:{berth.tls_port}"
+            said = doctor("--url", url, "--ca", self.ca, code=0)
+            said.has("clients.address", "ok")
+            said.has("settings.valid", "ok", url)
+            check({f["check"].split(".")[0] for f in said.findings} == {"settings", "machine", "clients"}, said.text)
+            check(not [f for f in said.findings if f["verdict"] != "ok" and f["check"] != "machine.clock"], said.text)
+            check({f["check"] for f in said.findings if f["check"].startswith("machine.")} == {"machine.clock"}, said.text)
+            said.lacks("clients.listener")
+            doctor("--url", url, code=8).has("clients.tls", "problem", "certificate")
+            doctor("--url", "https://127.0.0.1:1", code=8).has("clients.address", "problem", "127.0.0.1:1")
+            doctor("--url", url, "--ca", self.ca, "--data", berth.data).has("data.lock", "ok")  # here is one
+
     def tmpfs(self):
         need_root()
         folder = os.path.join(self.work, "memory")
@@ -177,7 +252,7 @@ def main():
     report = Report("doctor")
     with tempfile.TemporaryDirectory(prefix="berth-doctor-") as work:
         cases = Doctor(work)
-        for name in ("healthy", "not_running", "another_program", "not_there", "proxies", "tmpfs"):
+        for name in ("healthy", "not_running", "another_program", "not_there", "proxies", "outside", "of_a_client", "tmpfs"):
             if not sys.argv[1:] or name in sys.argv[1:]:
                 report.case(name, getattr(cases, name))
     return report.finish()
