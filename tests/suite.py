@@ -219,10 +219,13 @@ def step_monitoring(options):
 
 
 def step_deploy(options):
-    """the container image, Kustomize and Helm, and nodes that pull from a cluster by each recipe"""
+    """the container image, the Compose stack as it is typed, Kustomize and Helm, and nodes that pull from a cluster by each recipe"""
     script("deploy", "deploy/manifests.py")
     script("deploy", "deploy/recipes.py")
-    script("deploy", "deploy/image.py")
+    with tempfile.TemporaryDirectory(prefix="berth-image-") as folder:
+        saved = os.path.join(folder, "berth.tar")
+        script("deploy", "deploy/image.py", "--save", saved)
+        script("deploy", "deploy/compose.py", *(["--image", saved] if os.path.exists(saved) else []))
 
 
 def step_durability(options):

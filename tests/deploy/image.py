@@ -2,6 +2,7 @@
 this tree, then run as it is meant to be: as 10001, on a read-only root, without capabilities, with a volume.
 
 What is not run is the stage that compiles: it is the same `cmake` and `ninja` as in deploy/run, and takes minutes.
+`--save FILE` keeps the image for compose.py.
 """
 
 import json
@@ -84,6 +85,9 @@ class Image:
     def build_with(self, name, context, given):
         arguments = [word for key, value in given.items() for word in ("--build-arg", f"{key}={value}")]
         self.docker("build", "--network=host", *arguments, "-f", os.path.join(ROOT, "deploy/Dockerfile"), "-t", name, context, timeout=900)
+
+    def save(self, path):
+        self.docker("save", "-o", path, "berth:latest", timeout=300)
 
     def description(self):
         """What the image says of itself."""
@@ -211,6 +215,8 @@ def main():
                 report.case(name, getattr(image, name))
                 if name == "build" and report.failed:
                     break
+            if sys.argv[1:2] == ["--save"] and not report.failed:
+                image.save(sys.argv[2])
     finally:
         if image:
             image.stop()
