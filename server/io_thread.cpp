@@ -194,9 +194,9 @@ void IoThread::stop(bool all_ended) {
     timer_.cancel();
   });
   if (!all_ended) {
-    // What hangs is left behind: ending it would free memory that a pool's thread may still use. The io_context stays with
-    // it, whether a session of its own hangs or not, because answers from elsewhere are yet to be posted to what waits
-    // there: a fetch of an issuer's keys belongs to no session.
+    // What hangs is left behind: ending it would free memory that a pool's thread may still use. The io_context stays
+    // with it, whether a session of its own hangs or not, because answers from elsewhere are yet to be posted to what
+    // waits there: a fetch of an issuer's keys belongs to no session.
     static std::mutex mutex;
     static auto* const left_behind = new std::vector<std::shared_ptr<ThreadState>>;
     const std::lock_guard lock(mutex);

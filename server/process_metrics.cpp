@@ -107,8 +107,9 @@ metrics::Source watch_process(const api::Lifecycle& lifecycle) {
   return metrics::add_source([&lifecycle](metrics::Sink& sink) {
     const bool ready = lifecycle.started.load() && !lifecycle.draining.load();
     sink.gauge("ready", "1: /readyz says yes.", {}, ready ? 1 : 0);
-    sink.counter("log_dropped_total", "Lines of the log that were lost: nobody read them in time, or they could not be written.",
-                 {}, static_cast<double>(log::dropped()));
+    sink.counter("log_dropped_total",
+                 "Lines of the log that were lost: nobody read them in time, or they could not be written.", {},
+                 static_cast<double>(log::dropped()));
     read_process(sink);
     read_allocator(sink);
   });

@@ -7,9 +7,9 @@
 // A commit is: fdatasync of the bytes, rename into the bucket in use, sync of the bucket's folder. The rename takes the
 // name away from uploads/ in the same step (a journal writes both or neither), so the bytes have one name at any time.
 // Buckets exist so that one folder sync serves many commits and stays small; the next one is made, and synced with its
-// parent, when the one in use is half full. Unlinking is synced on its own, once a folder for many files, before the index
-// forgets that there was something to unlink: a sync of the index' log writes over bytes that are there already and
-// commits no journal, so it orders nothing.
+// parent, when the one in use is half full. Unlinking is synced on its own, once a folder for many files, before the
+// index forgets that there was something to unlink: a sync of the index' log writes over bytes that are there already
+// and commits no journal, so it orders nothing.
 #include <algorithm>
 #include <mutex>
 #include <set>
