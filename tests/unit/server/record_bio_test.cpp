@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
+using namespace berth;
 using namespace berth::server;
 
 namespace {
