@@ -79,6 +79,7 @@ struct Settings {
     std::uint64_t connections_per_address = 1024;
     std::uint64_t connection_memory_bytes = 128 << 20;
     std::uint64_t uploads_open = 10000;
+    std::uint64_t uploads_open_per_account = 0;  ///< 0 = a tenth
     std::chrono::milliseconds upload_ttl = std::chrono::hours(24);
     std::chrono::milliseconds header_timeout = std::chrono::seconds(10);
     std::chrono::milliseconds idle_timeout = std::chrono::seconds(150);

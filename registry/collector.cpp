@@ -25,6 +25,7 @@ constexpr auto kUptimeInterval = 60s;      ///< between two writes of the clock 
 constexpr auto kUptimeIdleInterval = 10min;  ///< and while nothing does
 constexpr auto kTrimInterval = 10min;
 constexpr std::chrono::milliseconds kEmptyUploadIdle = 1min;  ///< for a session without bytes, while places are scarce
+constexpr std::chrono::milliseconds kScarceUploadIdle = 1h;   ///< for any other, while they are scarcer still
 constexpr std::size_t kStepsMax = 4096;    ///< commands of one kind in one pass; the next pass goes on
 constexpr std::size_t kReapMax = 256;      ///< files a step
 constexpr std::size_t kStuckMax = 1024;
@@ -278,8 +279,9 @@ void Collector::expire_uploads() {
   const SteadyTime now = core_.parts.clock.steady();
   UploadSession::IdleTimes times{core_.options.upload_ttl, core_.options.upload_ttl};
   // docker leaves an empty session behind for every mount that failed: those must not use up the places of others.
-  const bool crowded = core_.uploads.size() > core_.options.uploads_open_max / 2;
-  if (crowded) times.empty = std::min(times.empty, kEmptyUploadIdle);
+  const std::size_t open = core_.uploads.size(), open_max = core_.options.uploads_open_max;
+  if (open > open_max / 2) times.empty = std::min(times.empty, kEmptyUploadIdle);
+  if (open > open_max - open_max / 4) times.used = std::min(times.used, kScarceUploadIdle);
   std::uint64_t expired = 0;
   for (const auto& session : core_.uploads.all()) expired += session->expire(now, times) ? 1 : 0;
   counts::collected(counts::Collected::upload, expired);

@@ -20,7 +20,10 @@ constexpr std::size_t kHashInPlaceMax = 256 << 10;
 Core::Core(const RegistryParts& parts_given, std::shared_ptr<AnswerCache> cache_given,
            const RegistryOptions& options_given, Uptime uptime_persisted)
     : parts(parts_given), options(options_given), cache(std::move(cache_given)),
-      uptime(parts_given.clock, uptime_persisted), upload_memory(kUploadMemoryMax), uploads(options.uploads_open_max),
+      uptime(parts_given.clock, uptime_persisted), upload_memory(kUploadMemoryMax),
+      uploads({.all = options.uploads_open_max,
+               .of_one = options.uploads_open_of_one_max,
+               .of_nobody = options.uploads_open_of_nobody_max}),
       disk(parts_given.write_pool), cpu(parts_given.cpu_pool) {}
 
 CommandContext Core::context(const Actor& actor) const {

@@ -124,6 +124,12 @@ class FieldReader {
     if (!failed_) value = Uptime(static_cast<Uptime::rep>(plain));
   }
   void operator()(std::uint64_t number, std::string& value) {
+    std::string_view found;
+    (*this)(number, found);
+    if (!found.empty()) value = found;
+  }
+  /// Within what is read.
+  void operator()(std::uint64_t number, std::string_view& value) {
     const std::optional<std::string_view> payload = take(number);
     if (!payload) return;
     if (payload->empty()) failed_ = true;
@@ -183,6 +189,8 @@ class FieldReader {
     }
   }
 
+  /// Was one of those that were read not well-formed?
+  bool failed() const { return failed_; }
   /// Everything that is left has a higher number than any known field and is well-formed: kept as it is. False when the
   /// bytes are not a record.
   bool finish(std::string& unknown) {

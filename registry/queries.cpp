@@ -243,7 +243,7 @@ Result<RepositoryPage> list_repositories(const kv::Reader& reader, NamespaceId n
 
 Result<ReferrerPage> list_referrers(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
                                     std::string_view subject, const std::vector<std::string>& types, std::size_t n,
-                                    std::size_t bytes_max, std::string_view cursor_text) {
+                                    std::size_t bytes_max, std::string_view cursor_text, Patience patience) {
   std::uint64_t looked_at = 0;
   if (!cursor_text.empty()) {
     BERTH_TRY(looked_at, parse_cursor(cursor_text));
@@ -256,16 +256,24 @@ Result<ReferrerPage> list_referrers(const kv::Reader& reader, NamespaceId name_s
   if (looked_at == ~std::uint64_t{0}) return page;
   kv::append_u64(range.begin = prefix, looked_at + 1);  // sequence numbers are given once
   BERTH_TRY(const auto cursor, reader.scan(ReferrerKey::kFamily, std::move(range)));
+  const bool glance = patience == Patience::glance;
+  const std::size_t scanned_max = glance ? kReferrersGlancedMax : kReferrersScannedMax;
+  const std::size_t scanned_bytes_max = glance ? kReferrersGlancedBytesMax : kReferrersScannedBytesMax;
   std::size_t bytes = 0;
+  std::size_t scanned_bytes = 0;
   for (std::size_t scanned = 0; cursor->valid(); cursor->next(), ++scanned) {
-    if (scanned == kReferrersScannedMax) {
+    if (scanned == scanned_max || scanned_bytes >= scanned_bytes_max) {
+      if (glance) return make_error(ErrorCode::would_block, "more referrers than an I/O thread reads");
       page.next_cursor = format_cursor(looked_at);
       break;
     }
+    scanned_bytes += cursor->value().size();
     BERTH_TRY(const ReferrerKey key, ReferrerKey::decode(cursor->key()));
-    BERTH_TRY(ReferrerRecord record, decode<ReferrerRecord>(cursor->value()));
-    const bool wanted = types.empty() || std::ranges::find(types, record.artifact_type) != types.end();
+    // The type first: what it drops is not copied.
+    BERTH_TRY(const auto type, artifact_type_of(cursor->value()));
+    const bool wanted = types.empty() || std::ranges::find(types, type) != types.end();
     if (wanted) {
+      BERTH_TRY(ReferrerRecord record, decode<ReferrerRecord>(cursor->value()));
       const bool fits = page.descriptors.empty() || bytes + record.descriptor.size() <= bytes_max;
       if (page.descriptors.size() == n || !fits) {
         page.next_cursor = format_cursor(looked_at);

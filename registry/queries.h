@@ -79,12 +79,21 @@ Result<TagPage> list_tags(const kv::Reader& reader, NamespaceId name_space, cons
 Result<RepositoryPage> list_repositories(const kv::Reader& reader, NamespaceId name_space, const Visibility& visibility,
                                          std::size_t n, std::string_view last);
 
-/// As Registry::list_referrers. A page also ends after kReferrersScannedMax entries that the filter dropped; it may
-/// then be empty and still have a cursor.
+/// How much a list of referrers reads before its page ends, which may then be empty and still have a cursor.
 inline constexpr std::size_t kReferrersScannedMax = 10'000;
+inline constexpr std::size_t kReferrersScannedBytesMax = 16 << 20;
+/// And on an I/O thread, where it gives up then: annotations make entries as large as manifests.
+inline constexpr std::size_t kReferrersGlancedMax = 512;
+inline constexpr std::size_t kReferrersGlancedBytesMax = 256 << 10;
+enum class Patience : std::uint8_t {
+  page,
+  glance,  ///< would_block as well when it is more than a glance
+};
+/// As Registry::list_referrers.
 Result<ReferrerPage> list_referrers(const kv::Reader& reader, NamespaceId name_space, const oci::RepositoryName& name,
                                     std::string_view subject, const std::vector<std::string>& types, std::size_t n,
-                                    std::size_t bytes_max, std::string_view cursor);
+                                    std::size_t bytes_max, std::string_view cursor,
+                                    Patience patience = Patience::page);
 
 // ---- queues ----
 

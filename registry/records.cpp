@@ -306,6 +306,15 @@ Result<ChangeRecord> decode(std::string_view bytes) {
   return record;
 }
 
+Result<std::string_view> artifact_type_of(std::string_view bytes) {
+  if (bytes.empty() || bytes[0] != fields::kRecordVersion) return fields::damaged();
+  fields::FieldReader reader(bytes.substr(1));
+  std::string_view type;
+  reader(1, type);  // as list() has it
+  if (reader.failed()) return fields::damaged();
+  return type;
+}
+
 #define BERTH_RECORD(Record)                  \
   template std::string encode(const Record&); \
   template Result<Record> decode(std::string_view)

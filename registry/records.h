@@ -290,6 +290,9 @@ std::string encode(const Record& record);
 template <class Record>
 Result<Record> decode(std::string_view bytes);
 
+/// ReferrerRecord::artifact_type, within the bytes of a record of which nothing else is looked at. Errors: corrupt.
+Result<std::string_view> artifact_type_of(std::string_view bytes);
+
 /// What a tag is filed under. Empty when the tag has no place in that order (semver: it is no semantic version).
 /// Semver: an optional leading `v`, then semver.org 2.0.0, with `_` for the `+` that a tag cannot hold.
 std::string tag_sort_key(TagOrder order, std::string_view tag, const TagRecord& record);

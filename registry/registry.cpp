@@ -160,10 +160,14 @@ Task<ReferrerPage> LocalRegistry::list_referrers(const Actor& actor, const oci::
                                                  std::vector<std::string> types, std::size_t n, std::size_t bytes_max,
                                                  std::string cursor) {
   auto query = [name, subject = std::move(subject), types = std::move(types), n, bytes_max,
-                cursor = std::move(cursor)](const kv::Reader& reader) {
-    return registry::list_referrers(reader, kLocalNamespace, name, subject, types, n, bytes_max, cursor);
+                cursor = std::move(cursor)](const kv::Reader& reader, Patience patience) {
+    return registry::list_referrers(reader, kLocalNamespace, name, subject, types, n, bytes_max, cursor, patience);
   };
-  co_return co_await core_.read(actor, core_.view(), std::move(query));
+  const auto view = core_.view();
+  auto page = query(view->reader(kv::Tier::cache_only), Patience::glance);
+  if (!page.failed_with(ErrorCode::would_block)) co_return page;
+  auto job = [view, query = std::move(query)] { return query(view->reader(kv::Tier::any), Patience::page); };
+  co_return co_await core_.on_disk(actor, std::move(job));
 }
 
 // ---- life ----

@@ -46,6 +46,8 @@ struct RegistryOptions {
   std::chrono::milliseconds change_log_keep = std::chrono::hours(24 * 7);
   std::chrono::milliseconds collector_interval = std::chrono::seconds(10);
   std::size_t uploads_open_max = 10'000;
+  std::size_t uploads_open_of_one_max = 0;        ///< of an account; 0: a tenth of all
+  std::size_t uploads_open_of_nobody_max = 0;     ///< of all together who have no account; 0: all
   std::size_t answer_cache_bytes = 32 << 20;
   /// While it is on, nothing is written but what clients ask for. Null: never.
   std::shared_ptr<const Pause> pause = nullptr;

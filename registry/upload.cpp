@@ -371,6 +371,10 @@ Result<void> UploadTable::add(std::shared_ptr<UploadSession> session) {
   }
   if (!count_in(session->facts().actor)) {
     count_.fetch_sub(1, std::memory_order_relaxed);
+    if (session->facts().actor == kAnonymousActor) {
+      return make_error(ErrorCode::too_many_requests,
+                        "too many upload sessions are open of those who have not logged in; try again later");
+    }
     return make_error(ErrorCode::too_many_requests,
                       "this account has too many upload sessions open; finish or cancel some");
   }
@@ -401,10 +405,9 @@ void UploadTable::remove(const std::string& id) {
 }
 
 bool UploadTable::count_in(ActorId actor) {
-  if (actor == kAnonymousActor) return true;  // anybody: the places of one are those of all
   const std::lock_guard lock(by_actor_mutex_);
   std::size_t& open = by_actor_[actor];
-  if (open >= open_max_of_one_) return false;
+  if (open >= (actor == kAnonymousActor ? open_max_of_nobody_ : open_max_of_one_)) return false;
   ++open;
   return true;
 }

@@ -167,11 +167,19 @@ class UploadSession : public std::enable_shared_from_this<UploadSession> {
 /// All open sessions. Thread-safe.
 class UploadTable {
  public:
-  explicit UploadTable(std::size_t open_max)
-      : open_max_(open_max), open_max_of_one_(std::max<std::size_t>(1, open_max / 2)) {}
+  /// Most sessions; see RegistryOptions.
+  struct Limits {
+    std::size_t all = 0;
+    std::size_t of_one = 0;
+    std::size_t of_nobody = 0;
+  };
+  explicit UploadTable(const Limits& limits)
+      : open_max_(limits.all),
+        open_max_of_one_(limits.of_one > 0 ? limits.of_one : std::max<std::size_t>(1, limits.all / 10)),
+        open_max_of_nobody_(limits.of_nobody > 0 ? limits.of_nobody : limits.all) {}
 
-  /// Whoever has a name may have half of them, so that nobody alone keeps all others from pushing. Errors:
-  /// too_many_requests (uploads_open_max).
+  /// An account has a share of them, and so have all who have none: neither keeps the others from pushing. Errors:
+  /// too_many_requests.
   Result<void> add(std::shared_ptr<UploadSession> session);
   /// Null when there is none.
   std::shared_ptr<UploadSession> find(const std::string& id) const;
@@ -196,9 +204,10 @@ class UploadTable {
 
   const std::size_t open_max_;
   const std::size_t open_max_of_one_;
+  const std::size_t open_max_of_nobody_;
   std::atomic<std::size_t> count_{0};
   std::mutex by_actor_mutex_;
-  std::unordered_map<ActorId, std::size_t> by_actor_;  ///< of those who have a name
+  std::unordered_map<ActorId, std::size_t> by_actor_;
   mutable std::array<Shard, kShards> shards_;
   std::mutex orphans_mutex_;
   std::vector<storage::Place> orphans_;

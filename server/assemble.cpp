@@ -127,6 +127,11 @@ registry::RegistryOptions registry_options(const config::Settings& settings) {
   options.change_log_keep = settings.registry.change_log_keep;
   options.collector_interval = settings.collection.interval;
   options.uploads_open_max = settings.limits.uploads_open;
+  options.uploads_open_of_one_max = settings.limits.uploads_open_per_account;
+  // Without accounts nobody has one.
+  if (config::accounts_on(settings.auth)) {
+    options.uploads_open_of_nobody_max = std::max<std::size_t>(1, options.uploads_open_max / 2);
+  }
   options.answer_cache_bytes = settings.cache.manifests_bytes;
   return options;
 }

@@ -1,5 +1,6 @@
 // The parts list: builds every object in order, passes references down, waits, and takes all apart in reverse.
 #include <spdlog/fmt/fmt.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +55,12 @@ using namespace berth;
 
 // EX_SOFTWARE of sysexits.h: the supervisor shall start berth again.
 constexpr int kExitFatal = 70;
+
+/// Keys that sign and passwords that are being checked are in memory: it goes into no core dump.
+void keep_memory_private() {
+  const rlimit none{0, 0};
+  ::setrlimit(RLIMIT_CORE, &none);
+}
 
 /// One port a line, in the order of the listeners; there in whole or not at all.
 Result<void> write_port_file(const std::string& path, const std::vector<std::uint16_t>& ports) {
@@ -144,6 +151,7 @@ int fail(const Error& error) {
 }
 
 int serve(const cli::ServeCall& call) {
+  keep_memory_private();
   auto seen = server::content_of(call.sources);
   auto loaded = config::load(call.sources);
   if (!loaded) {

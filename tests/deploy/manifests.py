@@ -193,6 +193,7 @@ class Manifests:
             notes = load(told[told.index("---"):])[0]["text"]
             for word in words:
                 check(word in notes, f"{values}: no {word!r} in\n{notes}")
+            check("--arg" not in notes, f"{values}: a secret stands among the arguments of a process:\n{notes}")
 
     def schemas(self):
         """Every field of every document is one that Kubernetes knows."""

@@ -148,6 +148,48 @@ TEST_CASE("a page of referrers ends after so many that the filter dropped") {
   CHECK(second.next_cursor.empty());
 }
 
+TEST_CASE("a page of referrers ends after so many bytes, and an I/O thread reads few") {
+  TestIndex index;
+  index.push_image("a", {"config", {}}, "v1");
+  std::vector<kv::Write> writes;
+  constexpr std::size_t kLarge = 1 << 20;
+  constexpr std::uint64_t kEntries = 40;
+  ReferrerRecord record{.artifact_type = "other", .descriptor = '"' + std::string(kLarge, 'a') + '"'};
+  for (std::uint64_t i = 1; i <= kEntries; ++i) {
+    if (i == kEntries) record = {.artifact_type = "wanted", .descriptor = "{}"};
+    writes.push_back({ReferrerKey::kFamily, ReferrerKey{1, "s:1", i, oci::sha256("x")}.encode(), encode(record)});
+  }
+  REQUIRE(index.store->write(writes).has_value());
+  index.reopen();
+  const auto list = [&](std::string_view cursor, Patience patience = Patience::page) {
+    return list_referrers(index.reader(), kLocalNamespace, repository("a"), "s:1", {"wanted"}, 10, 1 << 20, cursor, patience);
+  };
+  std::size_t pages = 1;
+  ReferrerPage page = list("").value();
+  for (; !page.next_cursor.empty(); ++pages) {
+    CHECK(page.descriptors.empty());
+    page = list(page.next_cursor).value();
+  }
+  CHECK(page.descriptors.size() == 1);
+  CHECK(pages == 3);  // of 16 entries each
+  CHECK(list("", Patience::glance).failed_with(ErrorCode::would_block));
+  // What is little is answered at once.
+  CHECK(list("0000000000000027", Patience::glance).value().descriptors.size() == 1);
+}
+
+TEST_CASE("the type of a referrer is read without the rest of it") {
+  const auto type = [](const std::string& bytes) {
+    const auto read = artifact_type_of(bytes);
+    return read ? std::string(*read) : std::string(to_string(read.error().code));
+  };
+  CHECK(type(encode(ReferrerRecord{.artifact_type = "application/x", .descriptor = "{}"})) == "application/x");
+  CHECK(type(encode(ReferrerRecord{.descriptor = "{}"})).empty());
+  CHECK(type("") == "corrupt");
+  CHECK(type("\x7f") == "corrupt");
+  const std::string whole = encode(ReferrerRecord{.artifact_type = "application/x", .descriptor = "{}"});
+  CHECK(type(whole.substr(0, 8)) == "corrupt");
+}
+
 TEST_CASE("a blob is resolved to its bytes or its file") {
   TestIndex index;
   REQUIRE(index.push_blob("a", "inline").has_value());

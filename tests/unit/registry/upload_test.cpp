@@ -288,6 +288,7 @@ TEST_CASE("sessions that clients left behind empty do not keep others from pushi
 TEST_CASE("one account cannot have all the sessions") {
   TestRegistryOptions options;
   options.registry.uploads_open_max = 6;
+  options.registry.uploads_open_of_one_max = 3;
   TestRegistry registry(options);
   const auto open = [&registry](ActorId actor) {
     const auto name = oci::RepositoryName::parse(kRepository).value();
@@ -307,6 +308,44 @@ TEST_CASE("one account cannot have all the sessions") {
   CHECK(code(open(kAnonymousActor)) == "ok");
   CHECK(code(open(kAnonymousActor)) == "ok");
   CHECK(code(open(kOther)) == "too_many_requests");
+}
+
+TEST_CASE("an account has a tenth of the sessions, and all who have none have half") {
+  TestRegistryOptions options;
+  options.registry.uploads_open_max = 20;
+  options.registry.uploads_open_of_nobody_max = 10;
+  TestRegistry registry(options);
+  const auto open = [&registry](ActorId actor) {
+    const auto name = oci::RepositoryName::parse(kRepository).value();
+    return registry.run(registry->start_upload({actor, "test"}, name, oci::Algorithm::sha256, false));
+  };
+  for (int i = 0; i < 2; ++i) CHECK(code(open(7)) == "ok");
+  CHECK(code(open(7)) == "too_many_requests");
+  for (int i = 0; i < 10; ++i) CHECK(code(open(kAnonymousActor)) == "ok");
+  CHECK(code(open(kAnonymousActor)) == "too_many_requests");
+  CHECK(code(open(8)) == "ok");
+}
+
+TEST_CASE("when few places are left, sessions end that nobody touched for an hour") {
+  TestRegistryOptions options;
+  options.registry.uploads_open_max = 8;
+  options.registry.uploads_open_of_one_max = 8;
+  TestRegistry registry(options);
+  std::vector<std::string> ids;
+  const auto start = [&] {
+    const auto used = registry.start_upload(kRepository).value();
+    REQUIRE(code(registry.append(*used, "x")) == "ok");
+    REQUIRE(code(registry.run(used->flush())) == "ok");
+    ids.push_back(used->id());
+  };
+  for (int i = 0; i < 6; ++i) start();
+  registry.clock().advance(std::chrono::minutes(61));
+  registry.collect_now();
+  CHECK(registry.local().core().uploads.size() == 6);  // there is room for more
+  start();
+  registry.collect_now();
+  CHECK(registry.local().core().uploads.size() == 1);
+  CHECK(code(registry.claim_upload(kRepository, ids.back())) == "ok");
 }
 
 /// How many files of uploads/ this process has open.
