@@ -176,7 +176,7 @@ TEST_CASE("each problem is told with its place and what was expected") {
       {"ballast", "data: {ballast_min: 2GiB, ballast_max: 1GiB}\n",
        "berth.yaml:1:8: data.ballast_min: 2GiB is more than data.ballast_max, which is 1GiB; expected at most that"},
       {"a proxy by name", "listeners: [{address: \"127.0.0.1:5000\", trusted_proxies: [10.0.0.0/8, proxy.example.com]}]\n",
-       "berth.yaml:1:60: listeners[0].trusted_proxies: names proxy.example.com; expected addresses and networks, as "
+       "berth.yaml:1:58: listeners[0].trusted_proxies: names proxy.example.com; expected addresses and networks, as "
        "192.0.2.7, 10.0.0.0/8 or fd00::/8, with no bits set behind the prefix"},
       {"listeners that are no list", "listeners: 127.0.0.1:5000\n",
        "berth.yaml:1:12: listeners: is not a list of 1 to 16; expected as [{address: \"127.0.0.1:5000\", serve: "

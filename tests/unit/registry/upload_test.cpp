@@ -114,11 +114,12 @@ TEST_CASE("every way of pushing, every size, both algorithms, over memory and ov
   CHECK(registry.local().core().upload_memory.in_use_bytes() == 0);
 }
 
-TEST_CASE("a push says what it waited for, and nobody who does not ask pays for it") {
+TEST_CASE("a request says what it waited for, and nobody who does not ask pays for it") {
   using Duration = Waits::Duration;
   TestRegistry registry(over(Engines::files));
   Actor actor = TestRegistry::actor();
-  actor.waits = std::make_shared<Waits>();
+  Waits waits;
+  actor.waits = &waits;
   const auto before = std::chrono::steady_clock::now();
   const auto push_as = [&](const Actor& who, const std::string& bytes) {
     auto upload =
@@ -156,7 +157,17 @@ TEST_CASE("a push says what it waited for, and nobody who does not ask pays for 
   REQUIRE(code(registry.run(registry->delete_tag(actor, TestRegistry::name(kRepository), TestRegistry::tag("t"), {},
                                                  TagSet::everything()))) == "ok");
   CHECK(actor.waits->commit > Duration{});
-  CHECK(actor.waits.use_count() == 1);
+
+  *actor.waits = {};
+  const oci::Digest in_file = oci::sha256(content(kLarge)), in_index = oci::sha256(content(1000));
+  REQUIRE(code(registry.run(registry->open_blob(actor, TestRegistry::name(kRepository), in_file))) == "ok");
+  CHECK(actor.waits->read > Duration{});  // its file is opened
+  CHECK(actor.waits->queue > Duration{});
+  REQUIRE(code(registry.run(registry->open_blob(actor, TestRegistry::name(kRepository), in_index))) == "ok");
+  *actor.waits = {};
+  REQUIRE(code(registry.run(registry->open_blob(actor, TestRegistry::name(kRepository), in_index))) == "ok");
+  CHECK(actor.waits->read == Duration{});  // from memory
+  CHECK(actor.waits->queue == Duration{});
 }
 
 TEST_CASE("content that does not hash to its digest is refused and leaves nothing") {

@@ -147,9 +147,13 @@ TEST_CASE("the documented rules let in whom they mean") {
               {"repository", "example/app"},
               {"repository_owner", "example"},
               {"repository_owner_id", "1234567"},
+              {"event_name", "push"},
               {"ref", "refs/heads/main"},
               {"run_id", "42"}};
   CHECK(who(github, run) == "federated:github:repo:example/app:ref:refs/heads/main; builds release;");
+  run["event_name"] = "pull_request_target";  // and anybody's
+  CHECK(who(github, run) == "federated:github:repo:example/app:ref:refs/heads/main; builds;");
+  run["event_name"] = "push";
   run["ref"] = "refs/heads/main-2";
   CHECK(who(github, run) == "federated:github:repo:example/app:ref:refs/heads/main; builds;");
   run["repository_owner_id"] = "12345678";
@@ -159,6 +163,7 @@ TEST_CASE("the documented rules let in whom they mean") {
   json job = {{"sub", "project_path:team/app:ref_type:branch:ref:main"},
               {"namespace_path", "team"},
               {"project_path", "team/app"},
+              {"pipeline_source", "push"},
               {"ref_protected", "true"}};
   CHECK(who(gitlab, job) == "federated:gitlab:project_path:team/app:ref_type:branch:ref:main; gitlab.team; writer on team/**");
   job["ref_protected"] = "false";
