@@ -552,7 +552,9 @@ TEST_CASE("after a stop that was forced an answer may come that no connection wa
   Pool disk("disk", 1);
   SystemEntropy entropy;
   Tls tls({std::nullopt});
-  const Environment environment{ServerOptions{.listeners = {ListenerOptions{}}}, handler, buffers, disk, tls, entropy};
+  MemoryBudget memory(1 << 20);
+  const Environment environment{
+      ServerOptions{.listeners = {ListenerOptions{}}}, handler, buffers, disk, tls, entropy, memory};
   std::atomic<std::int64_t> heartbeat{0};
   Heartbeats heartbeats(1, heartbeat);
   auto thread = std::make_unique<IoThread>(0, environment, heartbeats);
