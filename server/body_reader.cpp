@@ -79,9 +79,7 @@ Wire::Outcome BodyReader::take_wire(std::span<std::byte> out, std::size_t& fille
   const auto step = decoder_->decode(space.data(), io.bytes, space.data(), space.size());
   filled += step.produced;
   if (const auto rest = io.bytes - step.consumed; rest > 0 && decoder_->state() == ChunkedDecoder::State::done) {
-    // The next request came in the same piece. Nobody sends so many ahead; what is kept of them is in no budget.
-    overrun_ = rest > SpareBlocks::kSize;
-    if (overrun_) return io.outcome;
+    // The next request came in the same piece.
     const auto room = input_.prepare(rest);
     std::memcpy(room.data(), space.data() + step.consumed, rest);
     input_.commit(rest);

@@ -37,8 +37,6 @@ class BodyReader final : public api::BodySource {
 
   /// All of it was read, framing included: what comes next on the connection is the next request.
   bool complete() const;
-  /// More came behind it than is kept: the connection has to end after the answer.
-  bool overrun() const { return overrun_; }
   /// Bytes that next() has given out.
   std::uint64_t received() const { return received_; }
   /// Why the body cannot be read on, if so.
@@ -68,7 +66,6 @@ class BodyReader final : public api::BodySource {
   std::uint64_t received_ = 0;
   std::optional<ChunkedDecoder> decoder_;
   bool continue_due_ = false;
-  bool overrun_ = false;
   std::chrono::steady_clock::duration client_wait_{};
   std::chrono::steady_clock::duration memory_wait_{};
   std::optional<Error> failure_;

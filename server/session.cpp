@@ -270,7 +270,10 @@ asio::awaitable<Session::Next> Session::serve(const RequestHeadParser& parser) {
   }
 
   if (!body.complete()) body.discard_arrived();
-  const bool keep = !client_closes && !response.close && !body.overrun() && !thread_->draining && !wire_.timed_out() &&
+  // A body that ends in the middle of a piece leaves what came behind it, up to a buffer.
+  ahead_.give_back();
+  const bool crowded = input_.size() > kReadBytes && !ahead_.take(input_.size());
+  const bool keep = !client_closes && !response.close && !crowded && !thread_->draining && !wire_.timed_out() &&
                     (body.complete() || body.remainder_is_short());
   ResponseWriter writer(wire_, environment_.disk_pool);
   const auto end = co_await send(writer, response, request.method != api::Method::head, !keep);

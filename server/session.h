@@ -94,6 +94,7 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   Accepted accepted_;
   Wire wire_;
   Input input_;
+  MemoryBudget::Share ahead_{environment_.memory};  ///< what input_ holds of requests that were sent ahead, beyond a block
   bool secure_ = false;
   std::shared_ptr<const api::ClientCertificate> client_certificate_;
   WallTime vouched_until_{};   ///< of client_certificate_

@@ -134,7 +134,7 @@ def confined(command, environment):
     """In name spaces of its own: the sandbox, and then the program in it."""
     unit = lines_of_unit()
     known = NOT_OF_A_SANDBOX | {
-        "UMask", "LimitNOFILE", "CapabilityBoundingSet", "LockPersonality", "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices",
+        "UMask", "LimitCORE", "LimitNOFILE", "CapabilityBoundingSet", "LockPersonality", "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices",
         "PrivateTmp", "ProcSubset", "ProtectClock", "ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs",
         "ProtectKernelModules", "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "RestrictAddressFamilies", "RestrictNamespaces",
         "RestrictRealtime", "RestrictSUIDSGID", "SystemCallArchitectures", "SystemCallErrorNumber", "SystemCallFilter"}
@@ -147,6 +147,7 @@ def confined(command, environment):
     check(os.listdir("/proc") and not os.path.exists("/proc/stat"), "/proc shows all")
     files = min(int(unit["LimitNOFILE"]), resource.getrlimit(resource.RLIMIT_NOFILE)[1])  # a container's root may not raise it
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+    resource.setrlimit(resource.RLIMIT_CORE, (int(unit["LimitCORE"]),) * 2)
     os.umask(int(unit["UMask"], 8))
     libc = ctypes.CDLL(None, use_errno=True)
 
