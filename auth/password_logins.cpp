@@ -32,11 +32,13 @@ Error refuse(std::string detail) {
   return make_error(ErrorCode::unauthorized, "the credential is not good", std::move(detail));
 }
 
-/// Strangers get half of what may run and wait at most: the rest is for those who are known.
+/// Strangers get half of what may run and wait at most: the rest is for those who are known, of whom nobody gets more
+/// than half either.
 LoginThrottle::Options throttle_options(const AuthOptions& options) {
   LoginThrottle::Options throttle = options.throttle;
-  const std::size_t half = (options.passwords.workers + options.passwords.queue_max) / 2;
-  throttle.strangers_at_once = std::max<std::size_t>(1, std::min(throttle.strangers_at_once, half));
+  const std::size_t half = std::max<std::size_t>(1, (options.passwords.workers + options.passwords.queue_max) / 2);
+  throttle.strangers_at_once = std::min(throttle.strangers_at_once, half);
+  throttle.known_at_once = std::min(throttle.known_at_once, half);
   return throttle;
 }
 

@@ -150,7 +150,8 @@ FileShares share_files(std::size_t files_max) {
   FileShares shares;
   shares.index_max = std::clamp<std::size_t>(files_max / 4, 16, kIndexMax);
   const std::size_t taken = shares.index_max + kReserved;
-  shares.connections_max = std::max<std::size_t>(16, files_max > taken ? (files_max - taken) / 2 : 0);
+  const std::size_t rest = files_max > taken ? files_max - taken : 0;
+  shares.connections_max = std::max<std::size_t>(16, rest - rest / 4);
   return shares;
 }
 

@@ -22,7 +22,7 @@ storage::BallastOptions ballast_options(const config::Settings& settings);
 /// Of the descriptors that the process may have, so that connections never take what the index needs to go on.
 struct FileShares {
   std::size_t index_max = 0;
-  std::size_t connections_max = 0;  ///< each with a file that it pulls or pushes
+  std::size_t connections_max = 0;  ///< a third as many files are open that some of them pull or push
 };
 FileShares share_files(std::size_t files_max);
 

@@ -173,8 +173,9 @@ int serve(const cli::ServeCall& call) {
   const server::FileShares files = server::share_files(files_max);
   server_options.connections_cap = files.connections_max;
   if (files.connections_max < settings.limits.connections)
-    log::warning("there are descriptors for fewer connections than the settings allow; raise the limit of open files",
-                 {{"open_files_max", files_max}, {"connections_max", files.connections_max}});
+    log::event(files.connections_max < settings.limits.connections / 4 ? log::Level::warning : log::Level::info,
+               "there are descriptors for fewer connections than the settings allow; raise the limit of open files",
+               {{"open_files_max", files_max}, {"connections_max", files.connections_max}});
   auto passed = server::passed_sockets(call.sources.environment, ::getpid());
   if (!passed) return fail(passed.error());
   if (auto adopted = server::adopt_sockets(*passed, server_options.listeners); !adopted) return fail(adopted.error());

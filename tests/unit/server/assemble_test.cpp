@@ -108,7 +108,7 @@ TEST_CASE("connections leave descriptors for the index") {
   struct Row {
     std::size_t files_max, index_max, connections_max;
   };
-  const auto row = GENERATE(values<Row>({{65'536, 512, 32'480}, {4'096, 512, 1'760}, {1'024, 256, 352}, {256, 64, 64}, {64, 16, 16}}));
+  const auto row = GENERATE(values<Row>({{65'536, 512, 48'720}, {4'096, 512, 2'640}, {1'024, 256, 528}, {256, 64, 96}, {64, 16, 16}}));
   const auto shares = server::share_files(row.files_max);
   CHECK(shares.index_max == row.index_max);
   CHECK(shares.connections_max == row.connections_max);
