@@ -62,7 +62,7 @@ class LoginThrottle {
     std::chrono::seconds first_wait{1};
     std::chrono::seconds longest_wait{30};
     std::size_t gates_max = 16'384;             ///< of each kind
-    std::size_t known_at_once = 16;             ///< checked, of a known pair that has not failed
+    std::size_t known_at_once = 32;             ///< checked, of a known pair that has not failed
     std::size_t address_at_once = 8;            ///< checked, of strangers at one address
     std::size_t strangers_at_once = 32;         ///< checked, everywhere
     std::size_t waiting_max = 4096;  ///< of strangers, and of the known; then who is last in the longest line gives way

@@ -56,8 +56,7 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
   /// `expected_bytes` picks the size: the small one when that is enough, else the large one. Errors: aborted, when the
-  /// wait is cancelled: by `give_up`, where it is connected, else with the coroutine. A coroutine that is destroyed while
-  /// it waits leaves the line and keeps nothing.
+  /// wait is cancelled: by `give_up`, where it is connected, else with the coroutine. A coroutine that is destroyed while it waits leaves the line and keeps nothing.
   ///
   /// The caller's executor runs one thing at a time (an I/O thread's context, a strand). A caller that holds a buffer
   /// must not wait for another: enough of them would wait for each other.

@@ -2,9 +2,9 @@
 // up-time clock is written down, the disk is looked at.
 //
 // Two threads with steady waits. One makes passes: it reads the queues of the index and never walks the store; every
-// change is a command in bounded steps, so pushes and pulls go on between any two. A pass may take minutes, after a
-// large repository went or when a damaged file is read. What must not wait for it is done by the other one: while a pass
-// makes room pushes are taken again, and while it fills the disk the ballast is given up.
+// change is a command in bounded steps, so pushes and pulls go on between any two. A pass may take minutes, after a large
+// repository went or when a damaged file is read. What must not wait for it is done by the other one: while a pass makes
+// room pushes are taken again, and while it fills the disk the ballast is given up.
 #pragma once
 
 #include <condition_variable>
@@ -29,8 +29,8 @@ class Collector {
   ~Collector();
 
   void start();
-  /// Ends the threads after their current step, folds in what was counted and writes the clock down, unless there is a
-  /// pause. Idempotent.
+  /// Ends the threads after their current step, folds in what was counted and writes the clock down, unless there is a pause.
+  /// Idempotent.
   void stop();
   /// One full pass at once, on the caller's thread. Blocks.
   void run_now();

@@ -52,8 +52,8 @@ class UploadContent {
   Result<void> truncate(std::uint64_t size);
   /// Opens the staging file of an earlier process, or one that was parked.
   Result<void> restore();
-  /// Closes the staging file until restore(), and lets go of memory that only spares reading it: ten thousand idle
-  /// sessions must not hold as many descriptors, nor keep the memory for small content from those at work.
+  /// Closes the staging file until restore(), and lets go of memory that only spares reading it: ten thousand idle sessions
+  /// must not hold as many descriptors, nor keep the memory for small content from those at work.
   void park();
   /// Remembers the hash of what there is, so that truncating to this size again does not mean to hash it again.
   void mark();
