@@ -286,14 +286,14 @@ class Faults(World):
     # ---- years and days ----
 
     def start_idle(self):
-        """Four days old, as the machine's boot time has it, read-only ever since, with a certificate that has ten days left."""
+        """Four days old, by when its process began, read-only ever since, with a certificate that has ten days left."""
         folder = self.stack.path("idle-certs")
         make_certificate(folder, 10)
         self.machine.configure("idle", {"registry": {"read_only": True}}, tls={"certificate": f"{folder}/tls.crt", "key": f"{folder}/tls.key"})
-        with open("/proc/stat") as f:
-            lines = [f"btime {int(line.split()[1]) - 4 * 86400}\n" if line.startswith("btime ") else line for line in f]
-        self.stack.write("stat", "".join(lines))
-        older = f"mount --bind {self.stack.path('stat')} /proc/stat && exec \"$@\""
+        self.stack.write("stat", "")
+        stat = self.stack.path("stat")
+        ticks = 4 * 86400 * os.sysconf("SC_CLK_TCK")
+        older = f"awk '{{$22 -= {ticks}; print}}' /proc/$$/stat > {stat} && mount --bind {stat} /proc/$$/stat && exec \"$@\""
         self.machine.start("idle", through=["unshare", "--mount", "--propagation", "private", "sh", "-c", older, "sh"])
 
     def wait_for_idle(self):
