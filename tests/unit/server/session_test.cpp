@@ -553,8 +553,9 @@ TEST_CASE("after a stop that was forced an answer may come that no connection wa
   SystemEntropy entropy;
   Tls tls({std::nullopt});
   MemoryBudget memory(1 << 20);
-  const Environment environment{
-      ServerOptions{.listeners = {ListenerOptions{}}}, handler, buffers, disk, tls, entropy, memory};
+  ServerOptions options;
+  options.listeners = {ListenerOptions{}};
+  const Environment environment{options, handler, buffers, disk, tls, entropy, memory};
   std::atomic<std::int64_t> heartbeat{0};
   Heartbeats heartbeats(1, heartbeat);
   auto thread = std::make_unique<IoThread>(0, environment, heartbeats);
