@@ -401,6 +401,13 @@ class Merger {
       bool registry = std::find(listener.serve.begin(), listener.serve.end(), "registry") != listener.serve.end();
       any_registry |= registry;
       check_tls(listener.tls, element + ".tls");
+      for (const std::string& host : listener.hosts) {
+        if (host.find_first_of(host.starts_with('[') ? "/ " : ":/ ") == host.npos) continue;
+        const std::string where = element + ".hosts";
+        problem(nearest(where), where,
+                fmt::format("names {}; expected names alone, as berth or registry.example.com, without a scheme or a port",
+                            host));
+      }
       for (const std::string& proxy : listener.trusted_proxies) {
         if (IpNetwork::parse(proxy)) continue;
         const std::string where = element + ".trusted_proxies";

@@ -163,6 +163,7 @@ Task<ReferrerPage> LocalRegistry::list_referrers(const Actor& actor, const oci::
                 cursor = std::move(cursor)](const kv::Reader& reader, Patience patience) {
     return registry::list_referrers(reader, kLocalNamespace, name, subject, types, n, bytes_max, cursor, patience);
   };
+  // As Core::read, but an I/O thread also gives up what is long.
   const auto view = core_.view();
   auto page = query(view->reader(kv::Tier::cache_only), Patience::glance);
   if (!page.failed_with(ErrorCode::would_block)) co_return page;

@@ -72,7 +72,10 @@ ServerOptions server_options(const config::Settings& settings) {
   options.io_threads = settings.threads.io;
   options.connections_max = limits.connections;
   options.connections_per_address_max = limits.connections_per_address;
-  options.memory_bytes_max = limits.connection_memory_bytes;
+  // However little that is, the largest answer must fit: a manifest, or a page of the longest names.
+  constexpr std::uint64_t kNameBytesMax = 512;
+  options.memory_bytes_max = std::max<std::uint64_t>(
+      limits.connection_memory_bytes, std::max(limits.manifest_bytes, limits.page_entries * kNameBytesMax) + (64 << 10));
   options.header_bytes_max = limits.header_bytes;
   options.header_timeout = whole_seconds(limits.header_timeout);
   options.idle_timeout = whole_seconds(limits.idle_timeout);

@@ -42,12 +42,14 @@ void ThreadState::begin_idle(Session& session) {
   session.unlink();
   idle.push_back(session);
   idle_count.fetch_add(1, std::memory_order_relaxed);
+  if (!session.has_asked()) unproven_count.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void ThreadState::end_idle(Session& session) {
   session.unlink();
   busy.push_back(session);
   idle_count.fetch_sub(1, std::memory_order_relaxed);
+  if (!session.has_asked()) unproven_count.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Heartbeats::beat(std::size_t thread, SteadyTime now) {
@@ -157,14 +159,15 @@ bool IoThread::close_oldest() {
     return false;
   }
   asio::post(state_->io, [state = state_.get()] {
+    const auto cut_first = [](ThreadState::List& sessions, auto wanted) {
+      const auto found = std::find_if(sessions.begin(), sessions.end(), wanted);
+      if (found == sessions.end()) return false;
+      found->cut();
+      return true;
+    };
     // An idle one may have its next request just now, and either may be on its way out.
-    const auto idle = std::find_if(state->idle.begin(), state->idle.end(), [](Session& each) { return each.idle(); });
-    const auto unproven =
-        std::find_if(state->busy.begin(), state->busy.end(), [](Session& each) { return each.unproven(); });
-    if (idle != state->idle.end()) {
-      idle->cut();
-    } else if (unproven != state->busy.end()) {
-      unproven->cut();
+    if (!cut_first(state->idle, [](const Session& each) { return each.idle(); })) {
+      cut_first(state->busy, [](const Session& each) { return !each.has_asked() && !each.over(); });
     }
     state->closing_count.fetch_sub(1);
   });

@@ -32,7 +32,7 @@ struct ThreadState {
   List idle;                         ///< between two requests, oldest first
   std::atomic<std::size_t> sessions{0};       ///< also those that are on their way from the acceptor
   std::atomic<std::size_t> idle_count{0};
-  std::atomic<std::size_t> unproven_count{0};  ///< sessions, idle or not, that have not sent a whole head yet
+  std::atomic<std::size_t> unproven_count{0};  ///< busy sessions that have not sent a whole head yet
   std::atomic<std::size_t> closing_count{0};   ///< sessions that the acceptor has asked to be closed
 
   void begin_idle(Session& session);

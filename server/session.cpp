@@ -355,7 +355,7 @@ asio::awaitable<void> Session::linger() {
 
 void Session::end() {
   if (std::exchange(idle_, false)) thread_->end_idle(*this);
-  if (requests_ == 0) thread_->unproven_count.fetch_sub(1, std::memory_order_relaxed);
+  if (!has_asked()) thread_->unproven_count.fetch_sub(1, std::memory_order_relaxed);
   unlink();
   wire_.close(reset_);
   thread_->sessions.fetch_sub(1, std::memory_order_relaxed);

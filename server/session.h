@@ -62,8 +62,9 @@ class Session final : public SessionHook, public std::enable_shared_from_this<Se
   void check(SteadyTime now) { wire_.check(now); }
   /// Between two requests, or before the first, with nothing arrived.
   bool idle() const { return idle_ && !wire_.over() && wire_.readable() == 0; }
-  /// It has not sent a whole head yet, and is not being closed.
-  bool unproven() const { return requests_ == 0 && !wire_.over(); }
+  /// It has sent a whole head at least once.
+  bool has_asked() const { return requests_ > 0; }
+  bool over() const { return wire_.over(); }
   void cut() { wire_.cut(); }
   /// After run(), however it ended.
   void end();

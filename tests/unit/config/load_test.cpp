@@ -178,6 +178,9 @@ TEST_CASE("each problem is told with its place and what was expected") {
       {"a proxy by name", "listeners: [{address: \"127.0.0.1:5000\", trusted_proxies: [10.0.0.0/8, proxy.example.com]}]\n",
        "berth.yaml:1:58: listeners[0].trusted_proxies: names proxy.example.com; expected addresses and networks, as "
        "192.0.2.7, 10.0.0.0/8 or fd00::/8, with no bits set behind the prefix"},
+      {"a host with a port", "listeners: [{address: \"127.0.0.1:5000\", hosts: [\"berth:5000\"]}]\n",
+       "berth.yaml:1:48: listeners[0].hosts: names berth:5000; expected names alone, as berth or registry.example.com, "
+       "without a scheme or a port"},
       {"listeners that are no list", "listeners: 127.0.0.1:5000\n",
        "berth.yaml:1:12: listeners: is not a list of 1 to 16; expected as [{address: \"127.0.0.1:5000\", serve: "
        "[registry, health, metrics]}]"},

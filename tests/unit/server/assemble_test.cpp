@@ -104,6 +104,16 @@ TEST_CASE("a listener with names answers to them, the loopback's and the public 
   CHECK(answer_of(gate, row.listener, row.target, {{"Host", row.host}, {"Origin", row.origin}}).status == row.status);
 }
 
+TEST_CASE("the largest answer fits into the memory of connections, whatever that is set to") {
+  const auto memory_of = [](std::vector<std::pair<std::string, std::string>> flags) {
+    return server::server_options(parsed(std::move(flags))).memory_bytes_max;
+  };
+  CHECK(memory_of({}) == 128 << 20);
+  CHECK(memory_of({{"limits.connection_memory", "8MiB"}}) == 8 << 20);
+  CHECK(memory_of({{"limits.connection_memory", "8MiB"}, {"limits.manifest_size", "64MiB"}}) > 64 << 20);
+  CHECK(memory_of({{"limits.connection_memory", "8MiB"}, {"limits.page_entries", "10000"}}) >= 8 << 20);
+}
+
 TEST_CASE("connections leave descriptors for the index") {
   struct Row {
     std::size_t files_max, index_max, connections_max;
